@@ -1,7 +1,7 @@
 """A step of `imgfx train superres-rednet` against the same step in plain PyTorch.
 
-Plain: transposed convolutions as they are, fp32, NCHW. Steps of both alternate, batch 16 of 50x50,
-and the medians are compared.
+Plain: transposed convolutions as they are, fp32, NCHW, Adam. Steps of both alternate, batch 16 of
+50x50, and the medians are compared.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch import nn
 from imgfx.engines.torch_engine import bf16_pays
 from imgfx.training.networks import StrideOneDeconvolution
 from imgfx_superres_rednet.model import MODEL
+from imgfx_superres_rednet.recipe import RECIPE
+from imgfx_train.optimizers import Optimizers
 
 _STEPS = 6
 
@@ -51,13 +53,14 @@ def plainly(network: nn.Module) -> nn.Module:
 
 
 def step_of(network: nn.Module, precision: str) -> Callable[[], None]:
-    """Forward, backward and Adam on fixed patches."""
-    optimizer = torch.optim.Adam(network.parameters(), 1e-4, fused=precision != "plain")
+    """Forward, backward and the optimizers' steps on fixed patches."""
+    plain = torch.optim.Adam(network.parameters(), RECIPE.rate)
+    optimizer = plain if precision == "plain" else Optimizers(network, RECIPE)
     form = torch.contiguous_format if precision == "plain" else torch.channels_last
     soft, sharp = (torch.rand(16, 3, 50, 50).contiguous(memory_format=form) for _ in range(2))
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             output = network(soft)
         nn.functional.l1_loss(output.float(), sharp).backward()

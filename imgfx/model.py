@@ -77,8 +77,13 @@ class Model:
     """The weights used when none are named."""
     recipe: Callable[[], Recipe] | None = None
     """How the model is trained; None when it cannot be."""
+    judge: str = ""
+    """For generators: the model in whose features `imgfx eval` measures the images. Its network has
+    `features`, (N, channels, H, W) in [0, 1] -> (N, D)."""
     describe: str = ""
     """One sentence for the model card: what it is and where it comes from."""
+    caution: str = ""
+    """For the model card: what users of the weights must know of their limits and terms."""
 
 
 def bundled_weights(name: str) -> Path | None:

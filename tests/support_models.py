@@ -19,7 +19,7 @@ from imgfx_superres_rednet.model import rednet_spec
 TINY = {
     "denoise-ae": (DENOISE, denoise_spec((8, 8, 8), 1, 1)),
     "superres-rednet": (REDNET, rednet_spec(6, 3)),
-    "gan-generate": (FASHION, generator_spec(28, 1, 8, 8)),
+    "gan-generate": (FASHION, generator_spec(28, 1, 8, latent=8)),
 }
 """By name: a model, and the spec of a network that is trained and run in no time."""
 

@@ -57,7 +57,7 @@ class LineTask:
         return {"x": x, "y": x @ np.float32([[1], [2], [3]]) + 4, "factor": factor.reshape(1)}
 
     def step(self, learner: Learner, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        self.rates.append(learner.optimizers["line"].param_groups[0]["lr"])
+        self.rates.append(learner.optimizers["line"].rate)
         loss = (learner.networks["line"](batch["x"]) - batch["y"]).square().mean()
         learner.update("line", loss * batch["factor"].squeeze())
         return {"loss": loss}
@@ -166,6 +166,11 @@ def write_pictures(folder: Path, count: int, height: int, width: int, channels: 
 def idx_bytes(images: np.ndarray, magic: int = 0x803) -> bytes:
     """(N, H, W) uint8 as an IDX file."""
     return struct.pack(">IIII", magic, *images.shape) + images.tobytes()
+
+
+def digits(count: int, size: int = 8) -> np.ndarray:
+    """(count, size, size) images that can be told apart by their mean."""
+    return np.random.default_rng(0).integers(0, 256, (count, size, size)).astype(np.uint8)
 
 
 def records(path: Path = Path("a.metrics.jsonl")) -> list[dict[str, Any]]:

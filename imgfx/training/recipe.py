@@ -85,6 +85,8 @@ class Recipe:
     """Default length of a run."""
     rate: float
     """Peak learning rate of Adam."""
+    muon: float = 0.0
+    """Peak rate of Muon on hidden weights in units of `rate`; 0 leaves all to Adam."""
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: int = 200
     """Steps of linear warm-up; then the rate falls as a cosine to `final_rate` times the peak."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float32]
 
+_PATCH = 96
+"""Side of a patch: the network sees further, and beyond a patch's border there is nothing."""
 _LARGEST_SIGMA = 55.0
 """Of noise that the network must find out by itself; told, it learns up to FULL_SCALE."""
 _GRAY_SHARE = 0.1
@@ -85,7 +87,7 @@ def _noise_probe(sigma: int) -> Probe:
 def make_task(
     folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
 ) -> Task:
-    """Random 64x64 patches under Gaussian, sensor and JPEG noise, or none."""
+    """Random 96x96 patches under Gaussian, sensor and JPEG noise, or none."""
     return restoration_task(
         network,
         folders,
@@ -93,10 +95,10 @@ def make_task(
         degrade=degrade,
         probes=[_noise_probe(25), _noise_probe(15), _noise_probe(50)],
         batch_size=batch or RECIPE.batch,
-        crop=64,
+        crop=_PATCH,
     )
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=16, steps=60_000, rate=1e-3, clip=0.5, warmup=300
+    task=make_task, metric="psnr", batch=8, steps=60_000, rate=1e-3, muon=4.0, clip=0.5, warmup=300
 )

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from imgfx.catalog import Catalog
+    from imgfx.model import Model
     from imgfx.session import Session
     from imgfx.stage import Apply, Stage, StageCommand
+    from imgfx_eval.generator import Measured
     from imgfx_eval.protocol import Protocol
 
     Float = npt.NDArray[np.float32]
@@ -59,6 +61,12 @@ if TYPE_CHECKING:
     help="Measure these weights in place of the bundled ones.",
 )
 @click.option(
+    "--count",
+    type=click.IntRange(20),
+    metavar="N",
+    help="Generators: images to measure.  [default: all held out in training, at most 10000]",
+)
+@click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @click.option("--engine", default="auto", show_default=True, metavar="NAME")
@@ -84,27 +92,45 @@ def evaluate(
     scale: int | None,
     protocol: str | None,
     weights: Path | None,
+    count: int | None,
     device: str,
     engine: str,
     precision: str,
     as_json: bool,
     save: Path | None,
 ) -> None:
-    """Measure MODEL on clean images: each is degraded, restored and compared.
+    """Measure MODEL: a filter on clean images, or a generator against real ones.
 
-    Prints PSNR and SSIM before and after, for each image and on the mean, and the convention. The
-    images go through the same stage as in a chain. In JSON null stands for a figure that is
-    infinite or undefined.
+    A filter's images are degraded, restored and compared. Prints PSNR and SSIM before and after,
+    for each image and on the mean, and the convention. The images go through the same stage as in
+    a chain. In JSON null stands for a figure that is infinite or undefined.
+
+    A generator's images are compared with those of --data that its training holds out, and as
+    many other real ones are, to show what can be reached: density, coverage, precision, recall and
+    Fréchet distance in the features of a small classifier, where the model names one, and sliced
+    Wasserstein distance. --save keeps sheets of samples and of the real images nearest to them.
 
     \b
     Examples:
       imgfx eval denoise-ae --data photos --sigma 25
       imgfx eval superres-rednet --data Set5 --scale 2 --json
       imgfx eval superres-rednet --data Set5 --protocol lecture --save out
+      imgfx eval gan-generate --data fashion-mnist --save out
     """  # fmt: skip
     from imgfx.session import Session
     from imgfx.streams import guarded_stdout
 
+    settings = Settings(device=device, engine=engine, precision=precision)
+    if engine != "auto":
+        catalog.engine(engine)  # refused even where the stage would not ask for it
+    if stage in catalog.names("model") and catalog.model(stage).spec.latent:
+        if (sigma, scale, protocol) != (None, None, None):
+            raise click.UsageError("eval: --sigma, --scale and --protocol are for filters")
+        measured = _generator(catalog, catalog.model(stage), settings, data, count, weights, save)
+        (measured.print_json if as_json else measured.print_table)()
+        return
+    if count is not None:
+        raise click.UsageError("eval: --count is for generators")
     chosen = _protocol(sigma, scale, protocol)
     command = catalog.stage(stage)
     if command is None or command.kind != "filter":
@@ -112,9 +138,6 @@ def evaluate(
             f"no filter named {stage!r}; there are {', '.join(catalog.names('filter'))}"
         )
     images = _named_images(data, save)
-    settings = Settings(device=device, engine=engine, precision=precision)
-    if engine != "auto":
-        catalog.engine(engine)  # refused even where the stage would not ask for it
     # What a stage prints must not get between the figures.
     with guarded_stdout(), Session(settings, catalog.engine) as session:
         with confined(f"stage {stage!r}"):
@@ -125,6 +148,24 @@ def evaluate(
         report = Report(rows, chosen.convention, engines, failed)
         (report.print_json if as_json else report.print_table)()
     _raise_for_failures(failed, len(images))
+
+
+def _generator(
+    catalog: Catalog,
+    model: Model,
+    settings: Settings,
+    data: Path,
+    count: int | None,
+    weights: Path | None,
+    save: Path | None,
+) -> Measured:
+    from imgfx.session import Session
+    from imgfx.streams import guarded_stdout
+    from imgfx_eval.generator import measure
+
+    judge = catalog.model(model.judge) if model.judge else None
+    with guarded_stdout(), Session(settings, catalog.engine) as session:
+        return measure(session.load(model, weights), judge, data, count, save)
 
 
 def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Protocol:

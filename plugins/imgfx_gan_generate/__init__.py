@@ -22,7 +22,7 @@ def imgfx_stages() -> Sequence[StageCommand]:
 
 @hookimpl
 def imgfx_models() -> Sequence[Model]:
-    """The model `gan-generate`: its `fashion` variant."""
-    from imgfx_gan_generate.model import FASHION
+    """The generators of clothes and of faces, and the classifier that measures the first."""
+    from imgfx_gan_generate.model import CLASSIFIER_MODEL, FACES, FASHION
 
-    return [FASHION]
+    return [FASHION, FACES, CLASSIFIER_MODEL]

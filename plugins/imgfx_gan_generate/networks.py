@@ -1,4 +1,4 @@
-"""Generator and discriminator, DCGAN-like.
+"""Generator, discriminator and classifier, DCGAN-like.
 
 Source: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional
 Generative Adversarial Networks, ICLR 2016. Unlike there, the discriminator has no batch norm: the
@@ -7,6 +7,7 @@ lecture's step shows it originals and fakes in one minibatch, whose statistics w
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Generator(nn.Module):
-    """Random vectors to images, by two stride-2 deconvolutions.
+    """Random vectors to images, by stride-2 deconvolutions that halve the channels.
 
     Kernel 4 with stride 2 covers every output pixel equally often, so there is no checkerboard.
     """
@@ -28,43 +29,36 @@ class Generator(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        width = spec.options["width"]
-        self._side = spec.options["size"] // 4
-        self._width = width
-        self.project = nn.Linear(spec.latent, width * self._side**2, bias=False)
-        self.norm_quarter = nn.BatchNorm2d(width)
-        self.to_half = nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)
-        self.norm_half = nn.BatchNorm2d(width // 2)
-        self.to_full = nn.ConvTranspose2d(
-            width // 2, width // 4, 4, stride=2, padding=1, bias=False
+        widths = [spec.options["width"] // 2**k for k in range(spec.options["doublings"] + 1)]
+        self._start = (widths[0], *2 * [spec.options["size"] // 2 ** spec.options["doublings"]])
+        side = self._start[1]
+        self.project = nn.Linear(spec.latent, widths[0] * side**2, bias=False)
+        self.enlarge = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, 4, stride=2, padding=1, bias=False)
+            for i, o in itertools.pairwise(widths)
         )
-        self.norm_full = nn.BatchNorm2d(width // 4)
-        self.to_image = nn.Conv2d(width // 4, spec.channels, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent) standard normal -> (N, channels, size, size) in [0, 1]."""
-        x = self.project(latent.to(self.project.weight.dtype))
-        x = x.reshape(-1, self._width, self._side, self._side)
-        x = functional.relu(self.norm_quarter(x))
-        x = functional.relu(self.norm_half(self.to_half(x)))
-        x = functional.relu(self.norm_full(self.to_full(x)))
+        x = self.project(latent.to(self.project.weight.dtype)).reshape(-1, *self._start)
+        x = functional.relu(self.norms[0](x))
+        for enlarge, norm in zip(self.enlarge, self.norms[1:], strict=True):
+            x = functional.relu(norm(enlarge(x)))
         return torch.sigmoid(self.to_image(x).float())
 
 
 class Discriminator(nn.Module):
-    """Images to one logit each: positive for 'original'."""
+    """Images to one logit each: positive for 'original'. Each layer halves the resolution."""
 
-    def __init__(self, size: int, channels: int, width: int = 64) -> None:
+    def __init__(self, size: int, channels: int, width: int, halvings: int) -> None:
         super().__init__()
+        widths = [channels, *(width * 2**k for k in range(halvings))]
         self.layers = nn.ModuleList(
-            [
-                nn.Conv2d(channels, width, 4, stride=2, padding=1),
-                nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-                nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
-            ]
+            nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in itertools.pairwise(widths)
         )
-        side = -(-size // 8)
-        self.judge = nn.Linear(4 * width * side * side, 1)
+        self.judge = nn.Linear(widths[-1] * (size // 2**halvings) ** 2, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, size, size) in [0, 1] -> (N,) logits."""
@@ -75,11 +69,28 @@ class Discriminator(nn.Module):
         return logits.flatten().float()
 
 
-def build_generator(spec: ModelSpec) -> Generator:
-    """The generator of a spec, with fresh weights."""
-    return Generator(spec)
+class Classifier(nn.Module):
+    """Which of ten things a picture shows; its features measure generators."""
 
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        width = spec.options["width"]
+        widths = [spec.channels, width, 2 * width, 4 * width]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in itertools.pairwise(widths)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in widths[1:])
+        self.answer = nn.Linear(widths[-1], spec.options["classes"])
 
-def build_discriminator(spec: ModelSpec) -> Discriminator:
-    """The opponent of a spec's generator."""
-    return Discriminator(spec.options["size"], spec.channels)
+    def features(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W) in [0, 1] -> (N, 4 * width), each a mean over the picture."""
+        x = 2 * images - 1
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = functional.max_pool2d(functional.relu(norm(layer(x))), 2)
+        return x.mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W) in [0, 1] -> (N, classes) logits."""
+        x = functional.dropout(self.features(images), 0.3, self.training)
+        logits: Tensor = self.answer(x)
+        return logits.float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +13,32 @@ import numpy.typing as npt
 import torch
 
 from imgfx.image import float_from_pixels, pixels_from_float
+from imgfx.set_metrics import sliced_wasserstein
+from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures
 from imgfx.training.recipe import Arrays, Learner, Recipe, Rng, Task, Tensors
-from imgfx_gan_generate.data import Images, load_images
-from imgfx_gan_generate.networks import Generator, build_discriminator
-from imgfx_gan_generate.step import gradient_penalty, lecture_step
+from imgfx_gan_generate.networks import Discriminator, Generator
+from imgfx_gan_generate.step import Change, gradient_penalty, lecture_step
 
 if TYPE_CHECKING:
     from torch import nn
 
 _PENALTY = 0.5
-_PENALTY_EVERY = 8
-_HELD_OUT = 2000
-_PROJECTIONS = 256
+_PENALTY_EVERY = 16
+_VALIDATED = 2000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs between the generators' recipes."""
+
+    judge_width: int
+    """Of the discriminator's first layer."""
+    halvings: int
+    """Of the resolution, by the discriminator."""
+    mirror: bool = False
+    """Whether a mirrored original is as likely an original."""
+    change: Change | None = None
+    """Augmentation of what the discriminator sees."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +47,16 @@ class GanTask:
 
     generator: Generator
     discriminator: nn.Module
-    training: Images
-    held_out: Images
-    latent: int
+    training: Pictures
+    held_out: Pictures
+    variant: Variant
     batch_size: int
     data: str
+
+    @property
+    def latent(self) -> int:
+        """Length of the generator's input."""
+        return self.generator.spec.latent
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The generator, which is shipped, and its opponent."""
@@ -45,6 +65,9 @@ class GanTask:
     def batch(self, rng: Rng) -> Arrays:
         """1. A minibatch of originals, NCHW, and as many latent vectors."""
         chosen = self.training[rng.integers(len(self.training), size=self.batch_size)]
+        if self.variant.mirror:
+            mirrored = rng.random(self.batch_size) < 0.5
+            chosen[mirrored] = chosen[mirrored, :, ::-1]
         originals = np.ascontiguousarray(float_from_pixels(chosen).transpose(0, 3, 1, 2))
         shape = (self.batch_size, self.latent)
         return {"originals": originals, "latents": rng.standard_normal(shape, dtype=np.float32)}
@@ -54,12 +77,15 @@ class GanTask:
         penalty = None
         if learner.step % _PENALTY_EVERY == 0:
             penalty = gradient_penalty(learner.networks["discriminator"], _PENALTY * _PENALTY_EVERY)
-        return lecture_step(learner, batch["originals"], batch["latents"], penalty)
+        return lecture_step(
+            learner, batch["originals"], batch["latents"], penalty, self.variant.change
+        )
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Sliced Wasserstein distance to held-out originals; `closeness` is its negative."""
-        fakes = _generate(network, self.latent, len(self.held_out))
-        distance = sliced_wasserstein(fakes, float_from_pixels(self.held_out))
+        held_out = self.held_out[:_VALIDATED]
+        fakes = _generate(network, self.latent, len(held_out))
+        distance = sliced_wasserstein(fakes, float_from_pixels(held_out))
         return {"sliced_wasserstein": distance, "closeness": -distance}
 
     def samples(self, network: nn.Module) -> npt.NDArray[np.uint8]:
@@ -83,56 +109,48 @@ def _generate(network: nn.Module, latent: int, count: int) -> npt.NDArray[np.flo
     return torch.cat(parts).cpu().numpy().transpose(0, 2, 3, 1)
 
 
-def sliced_wasserstein(images: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> float:
-    """Mean distance of the two sets along random directions in pixel space; 0 for equal sets.
-
-    Both are (N, H, W, C) with the same N.
-
-    Source: Rabin, Peyre, Delon, Bernot, Wasserstein Barycenter and its Application to Texture
-    Mixing, 2011, eq. 9.
-    """
-    flat, other = images.reshape(len(images), -1), others.reshape(len(others), -1)
-    directions = np.random.default_rng(0).standard_normal((flat.shape[1], _PROJECTIONS))
-    directions /= np.linalg.norm(directions, axis=0)
-    along, beside = np.sort(flat @ directions, axis=0), np.sort(other @ directions, axis=0)
-    return float(np.abs(along - beside).mean())
-
-
-def grid(images: npt.NDArray[np.uint8], columns: int) -> npt.NDArray[np.uint8]:
-    """(N, H, W, C) images side by side, as one (rows * H, columns * W, C) picture."""
-    count, height, width, channels = images.shape
-    rows = count // columns
-    table = images[: rows * columns].reshape(rows, columns, height, width, channels)
-    return table.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-
-
 def make_task(
-    folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
+    folders: Sequence[Path],
+    exclude: Sequence[str],
+    batch: int | None,
+    network: nn.Module,
+    *,
+    variant: Variant,
 ) -> Task:
     """The images of the folders at the generator's size."""
     assert isinstance(network, Generator)
     spec = network.spec
-    images = load_images(folders, exclude, spec.options["size"], spec.channels)
-    held_out = min(_HELD_OUT, len(images) // 10)
-    return GanTask(
-        network,
-        build_discriminator(spec),
-        images[held_out:],
-        images[:held_out],
-        spec.latent,
-        batch or RECIPE.batch,
-        ", ".join(folder.resolve().name for folder in folders),
+    size = spec.options["size"]
+    held_out, training = split_pictures(load_pictures(folders, exclude, size, spec.channels))
+    opponent = Discriminator(size, spec.channels, variant.judge_width, variant.halvings)
+    names = ", ".join(folder.resolve().name for folder in folders)
+    return GanTask(network, opponent, training, held_out, variant, batch or _BATCH, names)
+
+
+def _augmented(images: torch.Tensor) -> torch.Tensor:
+    from imgfx_gan_generate.augment import augmented
+
+    return augmented(images)
+
+
+_BATCH = 64
+_VARIANTS = {
+    "fashion": Variant(judge_width=64, halvings=3),
+    "faces": Variant(judge_width=32, halvings=4, mirror=True, change=_augmented),
+}
+
+RECIPES = {
+    name: Recipe(
+        task=partial(make_task, variant=variant),
+        metric="closeness",
+        batch=_BATCH,
+        steps=30_000,
+        rate=3e-4,
+        betas=(0.5, 0.99),
+        final_rate=0.1,
+        warmup=1,
+        ema=0.9995,
     )
-
-
-RECIPE = Recipe(
-    task=make_task,
-    metric="closeness",
-    batch=64,
-    steps=30_000,
-    rate=3e-4,
-    betas=(0.5, 0.99),
-    final_rate=0.1,
-    warmup=1,
-    ema=0.9995,
-)
+    for name, variant in _VARIANTS.items()
+}
+"""By the names that `gan-generate --model` takes."""

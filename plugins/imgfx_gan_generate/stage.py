@@ -32,13 +32,10 @@ class GeneratedItems:
 
 
 def _image(loaded: LoadedModel, seed: int, number: int, name: str) -> Image:
-    import numpy as np
-
     from imgfx.image import Image
+    from imgfx.latents import latent_vectors
 
-    # A counter-based generator: image k needs none of the numbers of the images before it.
-    random = np.random.Generator(np.random.Philox(key=[seed, number]))
-    latent = random.standard_normal((1, loaded.spec.latent), dtype=np.float32)
+    latent = latent_vectors(seed, [number], loaded.spec.latent)
     return Image(loaded.generate(latent)[0], name=name)
 
 
@@ -58,7 +55,7 @@ def _image(loaded: LoadedModel, seed: int, number: int, name: str) -> Image:
     type=click.Choice(sorted(MODELS)),
     default="fashion",
     show_default=True,
-    help="What is generated: fashion (28x28, gray).",
+    help="What is generated: fashion (28x28, gray) or faces (64x64, colour).",
 )
 @weights_option
 def generate(session: Session, count: int, seed: int, model: str, weights: Path | None) -> Items:
@@ -69,6 +66,7 @@ def generate(session: Session, count: int, seed: int, model: str, weights: Path 
     \b
     Examples:
       imgfx gan-generate --count 64 --seed 7 save out
+      imgfx gan-generate --model faces --count 8 save faces/
       imgfx gan-generate --seed 3 superres-rednet --scale 4 save dress.png
     """
     return GeneratedItems(session.load(MODELS[model], weights), model, seed, count)

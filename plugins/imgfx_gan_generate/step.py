@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 Penalty = Callable[["Tensor"], "Tensor"]
 """The originals -> a scalar added to the discriminator's loss."""
+Change = Callable[["Tensor"], "Tensor"]
+"""Images -> images as the discriminator is shown them; gradients pass."""
 
 
 def lecture_step(
-    learner: Learner, originals: Tensor, latents: Tensor, penalty: Penalty | None = None
+    learner: Learner,
+    originals: Tensor,
+    latents: Tensor,
+    penalty: Penalty | None = None,
+    change: Change | None = None,
 ) -> Mapping[str, Tensor]:
     """One step of both networks, in the lecture's order.
 
@@ -27,6 +33,7 @@ def lecture_step(
         originals: (N, C, H, W) in [0, 1], 1. taken from the data set by the caller.
         latents: (N, latent), the generator's random seeds.
         penalty: regularises the discriminator.
+        change: augments originals and fakes alike before the discriminator sees them.
 
     Returns:
         The two losses, and the share of the extended minibatch that was judged rightly.
@@ -39,6 +46,8 @@ def lecture_step(
 
     # 3. Originals and fakes in one extended minibatch; the discriminator gives a logit for each.
     extended = torch.cat([originals, fakes.detach()])
+    if change is not None:
+        extended = change(extended)
     with learner.autocast():
         logits = discriminator(extended)
 
@@ -52,7 +61,7 @@ def lecture_step(
     #    through the discriminator.
     learner.update("discriminator", loss if penalty is None else loss + penalty(originals))
     with learner.autocast():
-        fooled = discriminator(fakes)
+        fooled = discriminator(fakes if change is None else change(fakes))
     generator_loss = functional.binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled))
     learner.update("generator", generator_loss)
 

@@ -74,6 +74,7 @@ def recipe_for(scale: int) -> Recipe:
         batch=_BATCH,
         steps=60_000,
         rate=1e-3,
+        muon=4.0,
         clip=0.5,
         warmup=200,
     )

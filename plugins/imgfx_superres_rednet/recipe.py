@@ -92,5 +92,5 @@ def make_task(
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=16, steps=40_000, rate=5e-4, clip=0.5, warmup=150
+    task=make_task, metric="psnr", batch=16, steps=40_000, rate=5e-4, muon=3.0, clip=0.5, warmup=150
 )

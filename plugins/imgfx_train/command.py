@@ -183,7 +183,8 @@ def _prepared(
         task = _task(recipe, request, network)
     # One process's measurement of what is faster must do for all.
     (precision,) = processes.agree(_precision(request, recipe, device))
-    plan = _plan(model, spec, recipe, request, task.describe_data(), device, precision, processes)
+    known = {"data": task.describe_data(), "origin": _origin(request, state)}
+    plan = _plan(model, spec, recipe, request, known, device, precision, processes)
     return plan, task
 
 
@@ -253,6 +254,19 @@ def _network(
     return model.build(spec), spec
 
 
+def _origin(request: Request, state: Mapping[str, Any] | None) -> str:
+    """Which weights the run began with; empty if with fresh ones."""
+    from imgfx.weights import load_weights
+
+    if request.init is None:
+        return "" if state is None else str(state.get("begun", {}).get("origin", ""))
+    weights = load_weights(request.init)
+    steps, minutes = (weights.training.get(name, "?") for name in ("steps", "minutes"))
+    before = weights.training.get("origin", "")
+    text = f"weights of {steps} steps, {minutes} minutes, sha256 `{weights.digest[:16]}...`"
+    return f"{text}, those from {before}" if before else text
+
+
 def _precision(request: Request, recipe: Recipe, device: str) -> str:
     """Of the forward pass."""
     from imgfx.engines.torch_engine import bf16_pays
@@ -265,7 +279,7 @@ def _precision(request: Request, recipe: Recipe, device: str) -> str:
 
 def _plan(
     model: Model, spec: ModelSpec, recipe: Recipe, request: Request,
-    data: str, device: str, precision: str, processes: Processes,
+    known: Mapping[str, str], device: str, precision: str, processes: Processes,
 ) -> Plan:  # fmt: skip
     from imgfx_train.run import Plan
     from imgfx_train.schedule import Length
@@ -275,7 +289,7 @@ def _plan(
         length = Length(steps=request.steps or recipe.steps)
     facts = {
         "command": command_line(request),
-        "data": data,
+        **known,
         "licence": "; ".join(request.licence),
         "processor": processor(device, processes),
         "precision": precision,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from imgfx.training.recipe import Recipe, Task
+from imgfx_train.optimizers import Optimizers
 from imgfx_train.processes import Processes
 from imgfx_train.schedule import average_decay
 
@@ -39,8 +40,7 @@ class Learner:
             network.to(self.device).train()
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), recipe.rate, recipe.betas, fused=True)
-            for name, network in self.networks.items()
+            name: Optimizers(network, recipe) for name, network in self.networks.items()
         }
         self.average = copy.deepcopy(self.shipped).eval().requires_grad_(requires_grad=False)
 
@@ -56,8 +56,7 @@ class Learner:
     def set_rate(self, rate: float) -> None:
         """The learning rate of every optimizer."""
         for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            optimizer.set_rate(rate)
 
     def update(self, name: str, loss: torch.Tensor) -> None:
         """One optimizer step of one network.
@@ -66,7 +65,7 @@ class Learner:
             NonFiniteLossError: before anything is changed.
         """
         optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         # The loss goes along, so that all processes find it finite or none does.
         parameters = list(self.networks[name].parameters())

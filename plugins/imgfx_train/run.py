@@ -243,6 +243,7 @@ class Run:
                 "rate": self.plan.recipe.rate,
                 "precision": self.plan.facts.get("precision", "auto"),
                 "seed": self.plan.seed,
+                "origin": self.plan.facts.get("origin", ""),
             },
         }
         save_state(self.plan.state_path, state)

@@ -38,7 +38,7 @@ def one_thread() -> Iterator[None]:
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos, clothes as IDX and as PNG, and small weights of each model; only to be read."""
     shelf = tmp_path_factory.mktemp("shelf")
-    write_pictures(shelf / "photos", 4, 80, 76)
+    write_pictures(shelf / "photos", 4, 104, 100)
     clothes = (
         np.stack([pixels(28, 28, 1)[..., 0]] * 70) + np.arange(70, dtype=np.uint8)[:, None, None]
     )

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from imgfx_gan_generate.model import generator_spec
-from imgfx_gan_generate.networks import Discriminator, build_generator
-from imgfx_gan_generate.recipe import GanTask
+from imgfx_gan_generate.networks import Discriminator, Generator
+from imgfx_gan_generate.recipe import GanTask, Variant
 from imgfx_gan_generate.step import gradient_penalty, lecture_step
 
 COUNT = 6
@@ -66,7 +66,7 @@ def changed(before, after):
 @pytest.fixture
 def learner():
     torch.manual_seed(0)
-    return RecordingLearner(generator=build_generator(SPEC), discriminator=Discriminator(8, 1, 4))
+    return RecordingLearner(generator=Generator(SPEC), discriminator=Discriminator(8, 1, 4, 2))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_1_a_minibatch_of_originals_is_taken_from_the_data(learner):
     training = np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     held_out = training + 100
     networks = learner.networks["generator"], learner.networks["discriminator"]
-    task = GanTask(*networks, training, held_out, latent=4, batch_size=64, data="here")
+    task = GanTask(*networks, training, held_out, Variant(4, 2), batch_size=64, data="here")
     batch = task.batch(np.random.default_rng(0))
     assert batch["originals"].shape == (64, 1, 8, 8)
     assert batch["originals"].dtype == batch["latents"].dtype == np.float32
@@ -151,7 +151,7 @@ def test_6_the_generator_learns_from_fakes_labelled_as_originals(learner, origin
     assert calls.inputs[1] is learner.calls["generator"].outputs[0]
     assert figures["generator_loss"] == loss
     # Through the discriminator as it is after its own update.
-    discriminator = Discriminator(8, 1, 4)
+    discriminator = Discriminator(8, 1, 4, 2)
     discriminator.load_state_dict(before["discriminator"])
     fooled = discriminator(calls.inputs[1].detach())
     assert loss.item() == pytest.approx(functional.softplus(-fooled).mean().item(), rel=1e-5)

@@ -17,7 +17,7 @@ from imgfx_superres_rednet import recipe as rednet
 from imgfx_superres_rednet.model import rednet_spec
 from imgfx_superres_rednet.network import build_network as rednet_network
 
-CROPS = {denoise: 64, rednet: 72}
+CROPS = {denoise: 96, rednet: 72}
 BOTH = pytest.mark.parametrize("recipe", [denoise, rednet], ids=["denoise-ae", "superres-rednet"])
 
 
@@ -30,7 +30,7 @@ def crops(count, size, seed=0):
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_pairs_have_the_shapes_ranges_and_depth_that_networks_need(recipe, seed):
-    channels, size = (4, 64) if recipe is denoise else (3, 48)
+    channels, size = (4, 96) if recipe is denoise else (3, 48)
     inputs, targets = recipe.degrade(crops(6, CROPS[recipe]), np.random.default_rng(seed))
     assert inputs.shape == (6, channels, size, size)
     assert targets.shape == (6, 3, size, size)
@@ -158,7 +158,7 @@ def test_all_four_scales_are_drawn_in_their_shares():
 @pytest.fixture
 def small_photos(tmp_path):
     """Two photos of the least side that a recipe takes, and of no round size."""
-    for side in (72, 84):
+    for side in (96, 107):
         write_image(tmp_path / f"{side}.png", Image(pixels(side, side + 2)))
     return tmp_path
 
@@ -193,7 +193,7 @@ def test_tasks_make_batches_and_figures_from_small_photos(small_photos, recipe, 
 def test_without_a_batch_size_the_recipes_own_is_taken(small_photos):
     for recipe, network, _ in TASKS:
         task = recipe.RECIPE.task([small_photos], [], None, network())
-        assert task.batch_size == recipe.RECIPE.batch == 16
+        assert task.batch_size == recipe.RECIPE.batch
 
 
 def test_probes_are_the_degradations_of_eval():

@@ -48,7 +48,7 @@ def test_a_model_is_trained_and_runs_in_a_chain(tmp_path, shelf, train, capfd, m
     assert capfd.readouterr().out == ""
     chain = [word.format(photo=shelf / "photos" / "0.png") for word in chain]
     assert main([*chain, "--weights", "a.safetensors", "save", "b.png", "--device", "cpu"]) == 0
-    sizes = {"denoise-ae": (80, 76), "superres-rednet": (160, 152), "gan-generate": (28, 28)}
+    sizes = {"denoise-ae": (104, 100), "superres-rednet": (208, 200), "gan-generate": (28, 28)}
     assert read_image(tmp_path / "b.png").pixels.shape[:2] == sizes[model]
 
 

@@ -41,8 +41,9 @@ def test_two_processes_agree_with_one_on_the_same_minibatch(tmp_path, photos):
     torch.manual_seed(0)
     fresh = DENOISE.build(DENOISE.spec).state_dict()
     for name, tensor in one.tensors.items():
-        assert np.abs(tensor - fresh[name].numpy()).max() > 1e-5  # it has learned something
-        np.testing.assert_allclose(two.tensors[name], tensor, atol=1e-6, err_msg=name)
+        assert np.abs(tensor - fresh[name].numpy()).max() > 1e-4  # it has learned something
+        # Muon brings small singular values up to one, and their rounding with them.
+        np.testing.assert_allclose(two.tensors[name], tensor, rtol=0, atol=2e-5, err_msg=name)
     assert "2 processes" in two.training["processor"]
     assert recorded_steps(tmp_path / "2" / "a.metrics.jsonl") == [4]
 

@@ -68,13 +68,13 @@ def test_no_data_option_is_wrong_use(capfd):
 def test_photos_that_cannot_be_used_are_named_and_the_others_trained_on(
     tmp_path, shelf, train, capfd
 ):
-    mixed = write_pictures(tmp_path / "mixed", 2, 70, 70)
+    mixed = write_pictures(tmp_path / "mixed", 2, 100, 98)
     write_image(mixed / "small.png", Image(picture(63, 90)))
     (mixed / "corrupt.png").write_bytes((mixed / "0.png").read_bytes()[:500])
     (mixed / "text.jpg").write_text("not a photo")
     assert train("denoise-ae", mixed, "--steps", "1") == 0
     err = capfd.readouterr().err
-    assert "left out: 1 images with a side under 64 px" in err
+    assert "left out: 1 images with a side under 96 px" in err
     for name in ("corrupt.png", "text.jpg"):
         assert sum("left out" in line and name in line for line in err.splitlines()) == 1
     assert "1 photos, 1 held out" in err

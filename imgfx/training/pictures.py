@@ -1,4 +1,4 @@
-"""Training images of one size: IDX files (MNIST and its kin) or a folder of pictures."""
+"""Pictures of one size, for generators: IDX files (MNIST and its kin) or a folder of images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from imgfx.image import float_from_pixels, pixels_from_float
 from imgfx.resample import resize
 from imgfx.training.photos import load_photos
 
-Images = npt.NDArray[np.uint8]
+Pictures = npt.NDArray[np.uint8]
 """(N, size, size, channels)."""
 
 _FEWEST = 64
+_TEST_SET = 10_000
+"""Pictures held out of a collection as large as MNIST, as many as its own test set has."""
 
 
 def read_idx_images(path: Path) -> npt.NDArray[np.uint8]:
@@ -30,21 +32,39 @@ def read_idx_images(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         TrainingError: damaged, or no uint8 images.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read()
-        magic, count, height, width = struct.unpack_from(">IIII", data)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise TrainingError(f"{path}: not a readable IDX file: {error}") from error
+    data = _read_whole(path)
+    if len(data) < 16:
+        raise TrainingError(f"{path}: not a readable IDX file: its header is cut off")
+    magic, count, height, width = struct.unpack_from(">IIII", data)
     size = count * height * width
     if magic != 0x803 or size == 0 or len(data) != 16 + size:
         raise TrainingError(f"{path}: damaged, or no IDX file of uint8 images")
     return np.frombuffer(data, np.uint8, offset=16).reshape(count, height, width)
 
 
-def load_images(
+def read_idx_labels(path: Path) -> npt.NDArray[np.uint8]:
+    """(N,) of an IDX file, gzipped or not.
+
+    Raises:
+        TrainingError: damaged, or no uint8 labels.
+    """
+    data = _read_whole(path)
+    if len(data) < 8 or struct.unpack_from(">II", data) != (0x801, len(data) - 8):
+        raise TrainingError(f"{path}: damaged, or no IDX file of uint8 labels")
+    return np.frombuffer(data, np.uint8, offset=8)
+
+
+def _read_whole(path: Path) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise TrainingError(f"{path}: not a readable IDX file: {error}") from error
+
+
+def load_pictures(
     folders: Sequence[Path], exclude: Sequence[str], size: int, channels: int
-) -> Images:
+) -> Pictures:
     """All images of the folders, centre-cropped and resized to size x size.
 
     Raises:
@@ -65,6 +85,20 @@ def load_images(
         where = ", ".join(map(str, folders))
         raise TrainingError(f"{where}: {len(images)} images, at least {_FEWEST} needed")
     return images
+
+
+def split_pictures(pictures: Pictures) -> tuple[Pictures, Pictures]:
+    """(held out, the others): the first tenth, or of 60,000 and more the first 10,000."""
+    count = _TEST_SET if len(pictures) >= 6 * _TEST_SET else len(pictures) // 10
+    return pictures[:count], pictures[count:]
+
+
+def grid(pictures: Pictures, columns: int) -> npt.NDArray[np.uint8]:
+    """(N, H, W, C) pictures side by side, as one (rows * H, columns * W, C) picture."""
+    count, height, width, channels = pictures.shape
+    rows = count // columns
+    table = pictures[: rows * columns].reshape(rows, columns, height, width, channels)
+    return table.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
 
 
 def _fit(image: npt.NDArray[np.uint8], size: int, channels: int) -> npt.NDArray[np.uint8]:
