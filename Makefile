@@ -41,7 +41,7 @@ wheel: $(READY)  ## Build dist/imgfx-*.whl.
 # Installed again whenever the dependencies change: the program, and what developers need.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) .
+	$(PIP) '.[openvino]'
 	@touch $@
 
 $(READY): $(INSTALLED)

@@ -46,6 +46,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.write and not all((options.set5, options.b100, options.fashion, options.faces)):
+        parser.error("--write needs all four folders, or it would leave out rows")
     figures = "\n".join(
         ["| stage | measured on | before | after |", "|---|---|---|---|"]
         + [f"| {r.what} | {r.measure} | {r.before} | {r.after} |" for r in measured(options)]
@@ -156,14 +158,14 @@ def model_line(model: Model, weights: Weights) -> str:
     picture = f"imgfx_weights/{model.name}.samples.png"
     return (
         f"| [{model.name}](imgfx_weights/{model.name}.md) | {count:,} | "
-        f"{multiply_adds(network, model):,.0f} | {trained} | `{weights.digest[:12]}` | "
+        f"{multiply_adds(network, weights):,.0f} | {trained} | `{weights.digest[:12]}` | "
         f"[picture]({picture}) |"
     )
 
 
-def multiply_adds(network: torch.nn.Module, model: Model) -> float:
+def multiply_adds(network: torch.nn.Module, weights: Weights) -> float:
     """Of the network, an output pixel; of a classifier, an input pixel."""
-    spec = model.spec
+    spec = weights.spec
     side = spec.options.get("size", 0) or SIDE
     shape = (
         (1, spec.latent) if spec.latent else (1, spec.channels + len(spec.conditions), SIDE, SIDE)

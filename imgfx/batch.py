@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -83,14 +84,18 @@ def run_chain(chain: Chain, settings: Settings, registry: Registry, images_out: 
     """
     if settings.engine != "auto":
         registry.engine(settings.engine)  # refused even where no stage would ask for it
-    with Session(settings, registry.engine, images_out) as session:
+    engines = registry.names("engine")
+    with Session(
+        settings, registry.engine, images_out, engines, partial(_say, not settings.quiet)
+    ) as session:
         started = chain.start(session)
         _check_targets(chain, started)
         if settings.dry_run:
             _show_plan(chain, started, session)
             return
         for loaded in session.models:
-            _say(settings.verbose, f"{loaded.model.name}: {loaded.choice}")
+            told = settings.verbose or (settings.engine == "auto" and not settings.quiet)
+            _say(told, f"{loaded.model.name}: {loaded.choice}")
         total, report = started.items.count, Report()
         _write_report(settings, chain, session, report)  # fails now or not at all
         with _progress(settings, total) as bar, Teller(settings, bar) as tell:
@@ -164,6 +169,7 @@ def _write_report(settings: Settings, chain: Chain, session: Session, report: Re
             }
             for loaded in session.models
         ],
+        "notes": session.notes,
         "done": report.done,
         "failed": report.failed,
         "images": [_image(outcome) for outcome in report.outcomes],

@@ -45,8 +45,8 @@ def run_options() -> list[click.Option]:
             show_default=True, help="Where models run; cuda fails when there is none.",
         ),
         click.Option(
-            ["--engine"], default="auto", show_default=True, metavar="NAME",
-            help="What runs models: auto, torch, or a plugin's.",
+            ["--engine"], default="auto", show_default=True, metavar="NAME", envvar="IMGFX_ENGINE",
+            show_envvar=True, help="What runs models: auto, torch, openvino, or a plugin's.",
         ),
         click.Option(
             ["--precision"], type=click.Choice(["auto", "fp32", "bf16", "fp16"]),

@@ -12,7 +12,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.engines.base import Choice, Engine, Request, Runner
+from imgfx.engines.base import Choice, Engine, Request, Runner, Say
+from imgfx.engines.choice import open_engine
 from imgfx.errors import EngineError, ImageError, WeightsError
 from imgfx.image import Image, float_from_pixels
 from imgfx.model import Model, ModelSpec
@@ -30,13 +31,14 @@ _LARGEST_SHIFT = 0.25
 class LoadedModel:
     """A model ready to run: `restore` for image-to-image networks, `generate` for generators."""
 
-    def __init__(self, model: Model, weights: Weights, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self, model: Model, weights: Weights, engine: Engine, runner: Runner, settings: Settings
+    ) -> None:
         self.model, self.weights = model, weights
         self.spec: ModelSpec = weights.spec
         self._engine, self._settings = engine, settings
         self._lock = threading.Lock()
-        request = Request(settings.device, settings.precision)
-        self._runner: Runner = engine.open(model, weights, request)
+        self._runner = runner
         self._exact: Runner | None = None
 
     @property
@@ -122,8 +124,13 @@ class Session:
         settings: Settings,
         engine_named: Callable[[str], Engine],
         images_out: int | None = None,
+        engines: Sequence[str] = ("torch",),
+        say: Say = lambda _text: None,
     ) -> None:
         self.settings = settings
+        self.notes: list[str] = []
+        """What was done otherwise than asked, and what took long; for the report."""
+        self._engines, self._say = engines, say
         self.images_out = images_out
         """The descriptor that image bytes for stdout go to; None outside a command line."""
         self._engine_named = engine_named
@@ -145,14 +152,22 @@ class Session:
             )
         key = (model.name, str(path))
         if key not in self._models:
-            loaded = LoadedModel(model, load_weights(path), self._engine(), self.settings)
+            loaded = self._opened(model, load_weights(path))
             self._models[key] = loaded
             self._stack.callback(loaded.close)
         return self._models[key]
 
-    def _engine(self) -> Engine:
-        wanted = self.settings.engine
-        return self._engine_named("torch" if wanted == "auto" else wanted)
+    def _opened(self, model: Model, weights: Weights) -> LoadedModel:
+        settings = self.settings
+        request = Request(settings.device, settings.precision, self._note)
+        engine, runner = open_engine(
+            settings.engine, self._engines, self._engine_named, model, weights, request
+        )
+        return LoadedModel(model, weights, engine, runner, settings)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self._say(text)
 
     @property
     def models(self) -> tuple[LoadedModel, ...]:

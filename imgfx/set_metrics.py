@@ -67,7 +67,7 @@ def radii(points: Float, k: int) -> npt.NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def nearest(points: Float, others: Float, count: int) -> npt.NDArray[np.intp]:
+def nearest(points: Float, others: npt.NDArray[Any], count: int) -> npt.NDArray[np.intp]:
     """(N, count) indices of the rows of `others` nearest to each of (N, D) points, nearest first.
 
     The others are gone through in parts, so there may be many.
@@ -85,7 +85,7 @@ def nearest(points: Float, others: Float, count: int) -> npt.NDArray[np.intp]:
 
 
 def _squared_distances(
-    points: Float, others: Float
+    points: npt.NDArray[Any], others: npt.NDArray[Any]
 ) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
     """The distance matrix in parts: a slice of rows, and their distances to all others."""
     # Around their mean, lest small distances of large numbers drown in rounding.
@@ -94,7 +94,7 @@ def _squared_distances(
     squares = np.square(right).sum(axis=1)
     for start in range(0, len(points), _ROWS):
         rows = slice(start, min(len(points), start + _ROWS))
-        left = points[rows] - middle
+        left = points[rows] - middle  # floats, of whatever the points are
         distances = np.square(left).sum(axis=1)[:, None] + squares - 2 * (left @ right.T)
         yield rows, np.maximum(distances, 0)
 

@@ -1,5 +1,7 @@
 """Fixtures that all tests share."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,10 @@ import pytest
 from support import DATA, Ended, Site, run_imgfx
 
 pytest.register_assert_rewrite("support_training")
+
+# Compiling for each untrained network would take seconds; tests of other engines name them.
+os.environ["IMGFX_ENGINE"] = "torch"
+os.environ["IMGFX_CACHE"] = tempfile.mkdtemp(prefix="imgfx-cache-")
 
 Imgfx = Callable[..., Ended]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +13,14 @@ from imgfx.model import Model
 from imgfx.weights import Weights
 
 DEVICES = ("auto", "cpu", "cuda")
+Say = Callable[[str], None]
+"""Told a line for the user."""
+
+
+def _silently(_text: str) -> None:
+    """Says nothing."""
+
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -21,6 +30,8 @@ class Request:
 
     device: str = "auto"
     precision: str = "auto"
+    say: Say = _silently
+    """Told of what takes long."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,13 @@ class Engine(Protocol):
     """Something that can run models, as a plugin offers it by `imgfx_engines`."""
 
     name: str
+    preference: Mapping[str, int]
+    """By device, how `--engine auto` ranks it, highest first; devices that it lacks are those that
+    it is never chosen for. PyTorch has 10."""
+
+    def missing(self) -> str:
+        """What a user must do before it can run here at all; empty if nothing. Imports nothing."""
+        ...
 
     def open(self, model: Model, weights: Weights, request: Request) -> Runner:
         """Loads a model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,11 @@ class TorchEngine:
     """See `Engine`."""
 
     name = "torch"
+    preference: Mapping[str, int] = {"cuda": 10, "cpu": 10}
+
+    def missing(self) -> str:
+        """See `Engine`."""
+        return ""
 
     def open(self, model: Model, weights: Weights, request: Request) -> Runner:
         """See `Engine`. fp16 needs CUDA; bf16 runs anywhere."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -39,7 +39,12 @@ def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterato
 
 
 def load_photos(
-    folders: Sequence[Path], exclude: Sequence[str] = (), *, smallest: int = 1, fewest: int = 2
+    folders: Sequence[Path],
+    exclude: Sequence[str] = (),
+    *,
+    smallest: int = 1,
+    fewest: int = 2,
+    fit: Callable[[Photo], Photo] = lambda photo: photo,
 ) -> dict[str, Photo]:
     """All photos as RGB uint8 by path; unreadable and small ones are reported and left out.
 
@@ -48,6 +53,7 @@ def load_photos(
         exclude: glob patterns of file names to leave out.
         smallest: photos with a shorter side are left out.
         fewest: how many are needed.
+        fit: what is kept of each.
 
     Raises:
         TrainingError: too few usable photos.
@@ -63,7 +69,7 @@ def load_photos(
         if min(photo.shape[:2]) < smallest:
             small += 1
             continue
-        photos[str(path)] = photo
+        photos[str(path)] = fit(photo)
     if len(photos) < fewest:
         where = ", ".join(map(str, folders))
         note = f" ({small} are smaller than {smallest} px)" if small else ""

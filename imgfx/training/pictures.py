@@ -6,6 +6,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,13 @@ def _read_whole(path: Path) -> bytes:
         raise TrainingError(f"{path}: not a readable IDX file: {error}") from error
 
 
+def idx_files(folder: Path) -> list[Path]:
+    """The folder's IDX files of images; of one that is there packed and unpacked, the latter."""
+    found = {path.name.removesuffix(".gz"): path for path in folder.glob("*-images-idx3-ubyte.gz")}
+    found |= {path.name: path for path in folder.glob("*-images-idx3-ubyte")}
+    return [found[name] for name in sorted(found)]
+
+
 def load_pictures(
     folders: Sequence[Path], exclude: Sequence[str], size: int, channels: int
 ) -> Pictures:
@@ -74,12 +82,15 @@ def load_pictures(
     for folder in folders:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: no such folder of training data")
-        files = sorted(folder.glob("*-images-idx3-ubyte*"))
+        files = idx_files(folder)
         if files:
             sheets = [image for file in files for image in read_idx_images(file)[..., None]]
+            fitted = [_fit(image, size, channels) for image in sheets]
         else:
-            sheets = list(load_photos([folder], exclude, fewest=1).values())
-        parts.append(np.stack([_fit(image, size, channels) for image in sheets]))
+            # Fitted as they are read: a large collection of large photos need not fit in memory.
+            fit = partial(_fit, size=size, channels=channels)
+            fitted = list(load_photos([folder], exclude, fewest=1, fit=fit).values())
+        parts.append(np.stack(fitted))
     images = np.concatenate(parts)
     if len(images) < _FEWEST:
         where = ", ".join(map(str, folders))

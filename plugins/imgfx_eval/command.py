@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
-@click.option("--engine", default="auto", show_default=True, metavar="NAME")
+@click.option("--engine", default="auto", show_default=True, metavar="NAME", envvar="IMGFX_ENGINE")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
@@ -105,10 +105,11 @@ def evaluate(
     for each image and on the mean, and the convention. The images go through the same stage as in
     a chain. In JSON null stands for a figure that is infinite or undefined.
 
-    A generator's images are compared with those of --data that its training holds out, and as
-    many other real ones are, to show what can be reached: density, coverage, precision, recall and
-    Fréchet distance in the features of a small classifier, where the model names one, and sliced
-    Wasserstein distance. --save keeps sheets of samples and of the real images nearest to them.
+    A generator's images are compared with the part of --data that training on just that folder
+    holds out, and as many other real ones are, to show what can be reached: density, coverage,
+    precision, recall and Fréchet distance in the features of a small classifier, where the model
+    names one, and sliced Wasserstein distance. --save keeps sheets of samples and of the real
+    images nearest to them.
 
     \b
     Examples:
@@ -117,40 +118,72 @@ def evaluate(
       imgfx eval superres-rednet --data Set5 --protocol lecture --save out
       imgfx eval gan-generate --data fashion-mnist --save out
     """  # fmt: skip
-    from imgfx.session import Session
-    from imgfx.streams import guarded_stdout
-
     settings = Settings(device=device, engine=engine, precision=precision)
     if engine != "auto":
         catalog.engine(engine)  # refused even where the stage would not ask for it
-    if stage in catalog.names("model") and catalog.model(stage).spec.latent:
+    if save is not None and save.resolve().is_relative_to(data.resolve()):
+        raise click.UsageError("eval: --save must not be in --data, or the next run measures it")
+    generator = _generator(catalog, stage)
+    if generator is not None:
         if (sigma, scale, protocol) != (None, None, None):
             raise click.UsageError("eval: --sigma, --scale and --protocol are for filters")
-        measured = _generator(catalog, catalog.model(stage), settings, data, count, weights, save)
+        measured = _generated(catalog, generator, settings, data, count, weights, save)
         (measured.print_json if as_json else measured.print_table)()
         return
     if count is not None:
         raise click.UsageError("eval: --count is for generators")
+    command = _filter(catalog, stage)
     chosen = _protocol(sigma, scale, protocol)
-    command = catalog.stage(stage)
+    _measure_filter(catalog, command, chosen, settings, data, weights, save, as_json)
+
+
+def _generator(catalog: Catalog, name: str) -> Model | None:
+    """The generator of a name; None if it is no generator's."""
+    model = catalog.model(name) if name in catalog.names("model") else None
+    return model if model is not None and model.spec.latent else None
+
+
+def _filter(catalog: Catalog, name: str) -> StageCommand:
+    command = catalog.stage(name)
     if command is None or command.kind != "filter":
+        generators = [model for model in catalog.names("model") if _generator(catalog, model)]
         raise PluginError(
-            f"no filter named {stage!r}; there are {', '.join(catalog.names('filter'))}"
+            f"no filter or generator named {name!r}; there are "
+            f"{', '.join([*catalog.names('filter'), *generators])}"
         )
-    images = _named_images(data, save)
+    return command
+
+
+def _measure_filter(
+    catalog: Catalog,
+    command: StageCommand,
+    protocol: Protocol,
+    settings: Settings,
+    data: Path,
+    weights: Path | None,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    from imgfx.session import Session
+    from imgfx.streams import guarded_stdout
+
+    images = _named_images(data)
     # What a stage prints must not get between the figures.
-    with guarded_stdout(), Session(settings, catalog.engine) as session:
-        with confined(f"stage {stage!r}"):
-            apply = _started(command, chosen, weights, session)
-        rows, failed = _measured(apply, chosen, images, save)
-        engines = [f"{loaded.model.name}: {loaded.choice}" for loaded in session.models]
+    with (
+        guarded_stdout(),
+        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+    ):
+        with confined(f"stage {command.name!r}"):
+            apply = _started(command, protocol, weights, session)
+        rows, failed = _measured(apply, protocol, images, save)
+        ran = [f"{loaded.model.name}: {loaded.choice}" for loaded in session.models]
     if rows:
-        report = Report(rows, chosen.convention, engines, failed)
+        report = Report(rows, protocol.convention, ran, failed)
         (report.print_json if as_json else report.print_table)()
     _raise_for_failures(failed, len(images))
 
 
-def _generator(
+def _generated(
     catalog: Catalog,
     model: Model,
     settings: Settings,
@@ -164,7 +197,11 @@ def _generator(
     from imgfx_eval.generator import measure
 
     judge = catalog.model(model.judge) if model.judge else None
-    with guarded_stdout(), Session(settings, catalog.engine) as session:
+    with (
+        guarded_stdout(),
+        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+        confined(f"model {model.name!r}"),
+    ):
         return measure(session.load(model, weights), judge, data, count, save)
 
 
@@ -196,15 +233,13 @@ def _started(
     return apply
 
 
-def _named_images(folder: Path, save: Path | None) -> list[tuple[str, Path]]:
+def _named_images(folder: Path) -> list[tuple[str, Path]]:
     """Images of a folder in alphabetical order, under names that differ.
 
     A name is the path in the folder without the suffix, where that is the only such path.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder")
-    if save is not None and save.resolve().is_relative_to(folder.resolve()):
-        raise click.UsageError("eval: --save must not be in --data, or the next run measures it")
     found = (p for p in folder.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES)
     paths = sorted(path for path in found if path.is_file())
     if not paths:

@@ -68,8 +68,8 @@ def measure(
     Args:
         loaded: the generator.
         judge: the classifier in whose features is measured; None leaves pixels alone.
-        folder: real images, of which those held out in training are the reference and others
-            show what real images reach in the fakes' place.
+        folder: real images, of which those that training on this folder alone holds out are the
+            reference, and others show what real images reach in the fakes' place.
         count: at most so many of each.
         save: a folder for a sheet of samples and one of their nearest real images.
 
@@ -82,7 +82,10 @@ def measure(
     held_out, others = split_pictures(load_pictures([folder], (), size, channels))
     number = min(_MOST, len(held_out), len(others), count or _MOST)
     if number < _FEWEST:
-        raise TrainingError(f"{folder}: {number} images held out, at least {_FEWEST} needed")
+        raise TrainingError(
+            f"{folder}: {len(held_out) + len(others)} images, of which {len(held_out)} are held "
+            f"out; at least {_FEWEST} of these are needed, the tenth of {10 * _FEWEST}"
+        )
     fakes = generated(loaded, number)
     real, floor = (float_from_pixels(part[:number]) for part in (held_out, others))
     figures = _figures(judge)
@@ -154,9 +157,9 @@ def save_sheets(folder: Path, fakes: Float, real: Pictures) -> None:
     """
     write_image(folder / "samples.png", Image(grid(pixels_from_float(fakes[:_SHOWN], "uint8"), 8)))
     shown = fakes[: 2 * _COPIES]
-    flat = float_from_pixels(real).reshape(len(real), -1)
+    points = 255 * shown.reshape(len(shown), -1)
     found: Sequence[Sequence[int]] = nearest(
-        shown.reshape(len(shown), -1), flat, _COPIES - 1
+        points, real.reshape(len(real), -1), _COPIES - 1
     ).tolist()
     rows = [
         np.concatenate([pixels_from_float(fake[None], "uint8"), real[near]])

@@ -20,7 +20,10 @@ _FURTHEST = 0.125
 
 
 def augmented(images: Tensor) -> Tensor:
-    """(N, C, H, W) in [0, 1] with other brightness, saturation, contrast and place, by chance."""
+    """(N, C, H, W) with other brightness, saturation, contrast and place, by chance.
+
+    Of images in [0, 1] the result may leave that range; the discriminator does not mind.
+    """
     return _shifted(_recoloured(images))
 
 

@@ -17,17 +17,20 @@ from imgfx.image import float_from_pixels
 from imgfx.training.pictures import (
     Pictures,
     grid,
+    idx_files,
     read_idx_images,
     read_idx_labels,
     split_pictures,
 )
 from imgfx.training.recipe import Arrays, Learner, Recipe, Rng, Task, Tensors
+from imgfx_gan_generate.networks import Classifier
 
 if TYPE_CHECKING:
     from torch import nn
 
 Labels = npt.NDArray[np.uint8]
 
+_FEWEST = 64
 _SHOWN = 64
 _FURTHEST = 2
 """Pixels that a picture is shifted by, so that the network learns shapes and not places."""
@@ -109,11 +112,20 @@ def make_task(
     """
     del exclude  # names of pictures; these have none
     pairs = [pair for folder in folders for pair in _labelled(folder)]
+    where = ", ".join(map(str, folders))
     if not pairs:
-        where = ", ".join(map(str, folders))
         raise TrainingError(f"{where}: no IDX files '*-images-idx3-ubyte*' with labels")
+    if len({images.shape[1:] for images, _ in pairs}) > 1:
+        raise TrainingError(f"{where}: images of different sizes")
     pictures = np.concatenate([images for images, _ in pairs])
     labels = np.concatenate([labels for _, labels in pairs])
+    if len(pictures) < _FEWEST:
+        raise TrainingError(f"{where}: {len(pictures)} images, at least {_FEWEST} needed")
+    assert isinstance(network, Classifier)
+    if labels.max() >= network.classes:
+        raise TrainingError(
+            f"{where}: a label {labels.max()}, but the classifier knows 0 to {network.classes - 1}"
+        )
     held_out, training = split_pictures(pictures)
     count = len(held_out)
     names = ", ".join(folder.resolve().name for folder in folders)
@@ -125,7 +137,7 @@ def _labelled(folder: Path) -> list[tuple[Pictures, Labels]]:
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder of training data")
     pairs = []
-    for path in sorted(folder.glob("*-images-idx3-ubyte*")):
+    for path in idx_files(folder):
         other = path.with_name(path.name.replace("-images-idx3-", "-labels-idx1-"))
         images, labels = read_idx_images(path)[..., None], read_idx_labels(other)
         if len(images) != len(labels):

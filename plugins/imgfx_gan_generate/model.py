@@ -86,13 +86,14 @@ FACES = Model(
     recipe=partial(_recipe, "faces"),
     describe=f"{_LECTURE} It makes 64x64 pictures of faces.",
     caution=(
-        "The people in these pictures do not exist; a likeness to anyone is by chance. The bundled "
-        "weights learned from CelebA (Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the "
-        "Wild, ICCV 2015), photographs of celebrities found on the web. Light-skinned, young, "
-        "made-up and smiling faces that look into a camera are over-represented in it; others come "
-        "out rarely or worse, so the pictures stand for nobody but that collection. CelebA is for "
-        "non-commercial research only, and so are these weights. Do not use them to "
-        "pass off made-up people as real ones, nor to identify or judge anyone."
+        "The people in these pictures do not exist; a likeness to anyone is by chance. Whom the "
+        "training data show often, the generator shows often and well, others rarely and badly, so "
+        "its pictures stand for nobody but that collection. CelebA (Liu, Luo, Wang, Tang, Deep "
+        "Learning Face Attributes in the Wild, ICCV 2015), where it is named below, holds "
+        "photographs of celebrities found on the web: light-skinned, young, made-up and smiling "
+        "faces that look into a camera are over-represented in it; it and weights trained on it "
+        "are for non-commercial research only. Do not use the pictures to pass off made-up people "
+        "as real ones, nor to identify or judge anyone."
     ),
 )
 

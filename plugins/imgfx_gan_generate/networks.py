@@ -74,13 +74,13 @@ class Classifier(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        width = spec.options["width"]
+        width, self.classes = spec.options["width"], spec.options["classes"]
         widths = [spec.channels, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(
             nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in widths[1:])
-        self.answer = nn.Linear(widths[-1], spec.options["classes"])
+        self.answer = nn.Linear(widths[-1], self.classes)
 
     def features(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) in [0, 1] -> (N, 4 * width), each a mean over the picture."""

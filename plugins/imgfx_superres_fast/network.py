@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -55,11 +56,32 @@ class FastSuperResolution(nn.Module):
         """
         features = self.head(x.to(self.head.weight.dtype))
         features = features + self.body(features)
-        correction = functional.pixel_shuffle(self.tail(features), self._scale)
-        base = functional.interpolate(
-            x.float(), scale_factor=self._scale, mode="bilinear", align_corners=False
-        )
-        return base + correction.float()
+        phases = bilinear_phases(x.float(), self._scale)
+        return functional.pixel_shuffle(phases + self.tail(features).float(), self._scale)
+
+
+def bilinear_phases(x: Tensor, scale: int) -> Tensor:
+    """(N, C, H, W) -> (N, C * scale^2, H, W), of which the pixel shuffle is x enlarged bilinearly.
+
+    Nothing but shifts and sums, which every engine leaves in float32; enlarging by one operation
+    is rounded like the layers in a half-precision engine, and with it the image.
+    """
+    rows = torch.stack(_along(x, 2, scale), dim=2)  # (N, C, scale, H, W)
+    both = torch.stack(_along(rows, 4, scale), dim=3)  # (N, C, scale, scale, H, W)
+    return both.flatten(1, 3)
+
+
+def _along(x: Tensor, axis: int, scale: int) -> list[Tensor]:
+    """Of each output phase along an axis, the mean of two neighbours by its distance to them."""
+    size = x.shape[axis]
+    before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
+    behind = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
+    phases = []
+    for phase in range(scale):
+        offset = (phase + 0.5) / scale - 0.5
+        neighbour, share = before if offset < 0 else behind, abs(offset)
+        phases.append((1 - share) * x + share * neighbour)
+    return phases
 
 
 def build_network(spec: ModelSpec) -> FastSuperResolution:

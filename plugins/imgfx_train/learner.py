@@ -100,6 +100,7 @@ class Learner:
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "average": self.average.state_dict(),
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -111,3 +112,5 @@ class Learner:
             self.optimizers[name].load_state_dict(copy.deepcopy(state["optimizers"][name]))
         self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["torch_rng"].cpu())
+        if self.device.type == "cuda" and state.get("cuda_rng") is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu())

@@ -1,8 +1,9 @@
 """Several processes that train as one, as `torchrun` starts them.
 
 Each process draws the same minibatch, works on its share of it, and averages its gradients with the
-others, so N processes do what one does on the whole minibatch. (Batch normalisation is the
-exception: it sees each process's share.)
+others, so N processes do what one does on the whole minibatch. Exceptions
+are layers that look at the whole minibatch or at chance: batch normalisation sees each process's
+share, and augmentation and dropout draw alike in each.
 """
 
 from __future__ import annotations

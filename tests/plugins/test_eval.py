@@ -190,7 +190,11 @@ def test_images_of_one_name_are_kept_apart(tmp_path, weights, capfd):
         (["denoise-ae", "--data", "clean", "--sigma", "5", "--save", "clean/out"], 2, "--save"),
         (["denoise-ae", "--data", "nowhere", "--sigma", "5"], 1, "nowhere: no such folder"),
         (["denoise-ae", "--data", "empty", "--sigma", "5"], 1, "empty: no images"),
-        (["denoise", "--data", "clean", "--sigma", "5"], 1, "no filter named 'denoise'"),
+        (
+            ["denoise", "--data", "clean", "--sigma", "5"],
+            1,
+            "no filter or generator named 'denoise'",
+        ),
         (
             ["open", "--data", "clean", "--sigma", "5"],
             1,

@@ -118,7 +118,23 @@ def test_too_few_images_to_hold_any_out_are_named(imgfx, tmp_path, weights):
     (tmp_path / "few" / "train-images-idx3-ubyte").write_bytes(idx_bytes(digits(100, 28)))
     ended = imgfx("eval", "gan-generate", "--data", "few", "--weights", weights)
     assert ended.code == 1
-    assert "few: 10 images held out, at least 20 needed" in ended.err
+    assert "few: 100 images, of which 10 are held out; at least 20 of these" in ended.err
+
+
+def test_sheets_are_not_written_among_the_data(imgfx, data, weights):
+    words = ["--data", data, "--weights", weights, "--save", data / "out"]
+    ended = imgfx("eval", "gan-generate", *words)
+    assert ended.code == 2
+    assert "--save must not be in --data" in ended.err
+    assert not (data / "out").exists()
+
+
+def test_a_judge_that_cannot_judge_is_one_line(imgfx, tmp_path, data):
+    small = write_weights(tmp_path / "s.safetensors", FASHION, generator_spec(4, 1, 8, latent=8))
+    ended = imgfx("eval", "gan-generate", "--data", data, "--weights", small)
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith("imgfx: error: model 'gan-generate'")
 
 
 def test_a_count_of_images_is_for_generators(imgfx, data):

@@ -13,6 +13,7 @@ from imgfx.files import write_image
 from imgfx.image import Image
 from imgfx.training.pictures import (
     grid,
+    idx_files,
     load_pictures,
     read_idx_images,
     read_idx_labels,
@@ -33,6 +34,17 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path, suffix):
     path = tmp_path / f"train-images-idx3-ubyte{suffix}"
     path.write_bytes(gzip.compress(data) if suffix else data)
     np.testing.assert_array_equal(read_idx_images(path), images)
+
+
+def test_a_file_that_is_there_packed_and_unpacked_counts_once(tmp_path):
+    data = idx_bytes(digits(70))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(data)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(data))
+    assert [p.name for p in idx_files(tmp_path)] == [
+        "t10k-images-idx3-ubyte.gz", "train-images-idx3-ubyte",
+    ]  # fmt: skip
+    assert len(load_pictures([tmp_path], [], 8, 1)) == 140
 
 
 WHOLE = gzip.compress(idx_bytes(digits(100)))

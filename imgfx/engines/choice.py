@@ -1,0 +1,87 @@
+"""Which engine runs a model: the one that was asked for, or for `auto` the best that is there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from imgfx.engines.base import Engine, Request, Runner
+from imgfx.errors import EngineError
+from imgfx.model import Model
+from imgfx.weights import Weights
+
+EngineNamed = Callable[[str], Engine]
+
+
+def open_engine(
+    wanted: str,
+    names: Sequence[str],
+    engine_named: EngineNamed,
+    model: Model,
+    weights: Weights,
+    request: Request,
+) -> tuple[Engine, Runner]:
+    """An engine with the model loaded.
+
+    What was asked for is had or refused; `auto` tries engines by their preference for CUDA where
+    there is some, then for the CPU, and says what it passes over though it is installed.
+
+    Args:
+        wanted: an engine's name, or auto.
+        names: of all engines on offer.
+        engine_named: answers the engine of a name.
+        model: to be run.
+        weights: its parameters.
+        request: device and precision.
+
+    Raises:
+        EngineError: none can do it; the reason is the last one's.
+    """
+    if wanted != "auto":
+        engine = engine_named(wanted)
+        return engine, engine.open(model, weights, request)
+    passed_over: list[EngineError] = []
+    for engine, device in _candidates(names, engine_named, request.device):
+        try:
+            runner = engine.open(model, weights, replace(request, device=device))
+        except EngineError as error:
+            passed_over.append(error)
+            continue
+        for reason in passed_over:
+            request.say(f"{reason.format_message()}; taking {engine.name} instead")
+        return engine, runner
+    if passed_over:
+        raise passed_over[-1]
+    raise EngineError(f"{model.name}: no engine is installed that runs on {request.device}")
+
+
+def _candidates(
+    names: Sequence[str], engine_named: EngineNamed, device: str
+) -> Iterator[tuple[Engine, str]]:
+    """Engines that could run here, each with a device, the best first."""
+    engines = [engine_named(name) for name in names]
+    for place in ("cuda", "cpu"):
+        if device not in ("auto", place) or (place == "cuda" and device == "auto" and not gpus()):
+            continue
+        able = [e for e in engines if place in e.preference and not e.missing()]
+        for engine in sorted(able, key=lambda e: -e.preference[place]):
+            yield engine, place
+
+
+@lru_cache(maxsize=1)
+def gpus() -> int:
+    """CUDA devices that the driver sees; asks it directly, since importing PyTorch takes seconds.
+
+    Source: CUDA Driver API, cuInit and cuDeviceGetCount.
+    """
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+            return 0
+    except (OSError, AttributeError):
+        return 0
+    return count.value

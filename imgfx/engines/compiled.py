@@ -1,0 +1,171 @@
+"""What compiling engines share: export, cache, acceptance. A compiler is the part of each."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imgfx import __version__
+from imgfx.engines import gate
+from imgfx.engines.base import Choice, Request, Runner, Say
+from imgfx.engines.cache import EngineCache, EngineKey, Entry, package_sources, sources_digest
+from imgfx.errors import EngineError
+from imgfx.model import Model
+from imgfx.weights import Weights
+
+Float = npt.NDArray[np.float32]
+
+
+class Program(Protocol):
+    """A compiled network, loaded."""
+
+    def __call__(self, batch: Float) -> Float:
+        """(N, C, H, W) or (N, latent) float32 -> (N, C', H', W') float32."""
+        ...
+
+    def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+class Compiler(Protocol):
+    """What turns the exported graph into something that runs."""
+
+    name: str
+    """Of the engine."""
+    device: str
+    """cpu or cuda."""
+    precision: str
+    """Of the arithmetic: fp32, bf16, fp16 or int8."""
+    batch: int
+    """Tiles a call that suit the device."""
+
+    def version(self) -> str:
+        """Of the packages that compile and run."""
+        ...
+
+    def hardware(self) -> str:
+        """The processor or GPU, as exactly as compiled code depends on it."""
+        ...
+
+    def options(self) -> str:
+        """Whatever else compiled code depends on."""
+        ...
+
+    def compile(self, graph: bytes) -> bytes:
+        """An ONNX graph as compiled code.
+
+        Raises:
+            EngineError: it cannot be compiled.
+        """
+        ...
+
+    def load(self, blob: bytes) -> Program:
+        """What `compile` answered, ready to run.
+
+        Raises:
+            EngineError: it cannot be loaded here.
+        """
+        ...
+
+
+class CompiledRunner:
+    """A program with the choice that led to it. Satisfies `Runner`."""
+
+    def __init__(self, program: Program, choice: Choice, batch: int) -> None:
+        self.choice, self.batch = choice, batch
+        self._program = program
+
+    def __call__(self, batch: Float) -> Float:
+        """See `Runner`."""
+        return self._program(batch)
+
+    def close(self) -> None:
+        """See `Runner`."""
+        self._program.close()
+
+
+def open_compiled(
+    compiler: Compiler, model: Model, weights: Weights, cache: EngineCache, say: Say
+) -> Runner:
+    """The model's network from the cache; built, accepted and stored first if it is not there.
+
+    Only building imports PyTorch. Of several processes that need the same engine one builds, and
+    the others wait and take what it stored.
+
+    Args:
+        compiler: the engine's part.
+        model: whose network it is.
+        weights: its parameters.
+        cache: where compiled engines are.
+        say: told of what takes long.
+
+    Raises:
+        EngineError: it cannot be built, loaded or accepted.
+    """
+    key = key_of(compiler, model, weights)
+    program = _cached(compiler, cache, key)
+    if program is None:
+        with cache.building(key):
+            program = _cached(compiler, cache, key)
+            if program is None:
+                say(f"{model.name}: compiling for {compiler.name}, once")
+                program = _built(compiler, model, weights, cache, key)
+    choice = Choice(compiler.name, compiler.device, compiler.precision)
+    return CompiledRunner(program, choice, compiler.batch)
+
+
+def key_of(compiler: Compiler, model: Model, weights: Weights) -> EngineKey:
+    """The key of a model's engine."""
+    builder = getattr(model.build, "func", model.build)  # of a partial, the function
+    sources = package_sources(builder.__module__), *_export_sources()
+    return EngineKey(
+        engine=f"{compiler.name} {compiler.version()}, imgfx {__version__}",
+        model=model.name,
+        weights=weights.digest,
+        graph=sources_digest(*sources),
+        device=compiler.hardware(),
+        precision=compiler.precision,
+        options=compiler.options(),
+    )
+
+
+def _export_sources() -> list[Path]:
+    here = Path(__file__).parent
+    return [here / "onnx.py", here / "torch_engine.py"]
+
+
+def _cached(compiler: Compiler, cache: EngineCache, key: EngineKey) -> Program | None:
+    """The stored program; None if there is none, or it does not load any more."""
+    entry = cache.load(key)
+    if entry is None:
+        return None
+    try:
+        return compiler.load(entry.blob)
+    except EngineError:
+        return None
+
+
+def _built(
+    compiler: Compiler,
+    model: Model,
+    weights: Weights,
+    cache: EngineCache,
+    key: EngineKey,
+) -> Program:
+    from imgfx.engines.onnx import onnx_from_model
+    from imgfx.engines.torch_engine import TorchEngine
+
+    started = time.monotonic()
+    blob = compiler.compile(onnx_from_model(model, weights))
+    program = compiler.load(blob)
+    reference = TorchEngine().open(model, weights, Request("cpu", "fp32"))
+    psnr = gate.agreement(program, reference, weights.spec)
+    reference.close()
+    gate.check(psnr, compiler.precision, f"{model.name} on {compiler.name}")
+    cache.store(Entry(key, blob, round(psnr, 2), round(time.monotonic() - started, 3)))
+    return program

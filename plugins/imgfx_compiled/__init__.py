@@ -1,0 +1,19 @@
+"""Compile models ahead of time; list and clear what has been compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imgfx.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def imgfx_commands() -> Sequence[click.Command]:
+    """The command `engine`."""
+    from imgfx_compiled.command import engine
+
+    return [engine]

@@ -1,0 +1,128 @@
+"""The command `engine`: what compiled engines there are, and making them ahead of time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgfx.errors import EngineError, confined
+from imgfx.settings import Settings
+
+if TYPE_CHECKING:
+    from imgfx.catalog import Catalog
+    from imgfx.engines.cache import Listed
+
+
+@click.group("engine")
+def engine() -> None:
+    """Compile models ahead of time; list and clear what has been compiled.
+
+    Engines such as openvino compile a model when it is first used and keep the result in a private
+    folder: `engines` in IMGFX_CACHE, or in the user's folder of caches.
+
+    \b
+    Examples:
+      imgfx engine build superres-fast-x2 --engine openvino
+      imgfx engine list
+      imgfx engine clear
+    """
+
+
+@engine.command("build")
+@click.argument("model", metavar="MODEL")
+@click.option("--engine", "name", required=True, metavar="NAME", help="The engine to compile for.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Compile these weights in place of the bundled ones.",
+)
+@click.pass_obj
+def build(
+    catalog: Catalog, model: str, name: str, precision: str, device: str, weights: Path | None
+) -> None:
+    """Compile MODEL now, so that its first use is as fast as any.
+
+    \b
+    Example:
+      imgfx engine build superres-fast-x2 --engine openvino
+    """
+    from imgfx.session import Session
+
+    found = catalog.model(model)
+    settings = Settings(device=device, engine=name, precision=precision)
+    with (
+        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+        confined(f"model {model!r}"),
+    ):
+        loaded = session.load(found, weights)
+        click.echo(f"{model}: {loaded.choice}")
+
+
+@engine.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(catalog: Catalog, as_json: bool) -> None:
+    """List engines and what has been compiled, with its error against PyTorch in fp32."""
+    from imgfx.engines.cache import EngineCache
+
+    cache = EngineCache()
+    engines = {name: _state(catalog, name) for name in catalog.names("engine")}
+    compiled = [_row(listed) for listed in cache.entries()]
+    if as_json:
+        result = {"folder": str(cache.folder), "engines": engines, "compiled": compiled}
+        click.echo(json.dumps(result, indent=2))
+        return
+    for name, state in engines.items():
+        click.echo(f"{name:12} {state}")
+    click.echo(f"\n{cache.folder}: {len(compiled)} compiled")
+    for row in compiled:
+        click.echo(_line(row))
+
+
+def _state(catalog: Catalog, name: str) -> str:
+    try:
+        missing = catalog.engine(name).missing()
+    except EngineError as error:
+        return error.format_message()
+    return f"not installed: {missing}" if missing else "installed"
+
+
+def _row(listed: Listed) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": listed.path.name, "bytes": listed.bytes, "usable": False}
+    if listed.entry is not None:
+        known = listed.entry
+        row |= {**known.key.__dict__, "psnr": known.psnr, "seconds": known.seconds, "usable": True}
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    size = f"{row['bytes'] / 1e6:6.1f} MB"
+    if not row["usable"]:
+        return f"  {row['file']}  {size}  damaged or not private; it will be compiled anew"
+    name = row["engine"].split(",")[0]
+    return (
+        f"  {row['model']:20} {row['precision']:5} {name:20} {size}  {row['psnr']:5.1f} dB  "
+        f"{row['seconds']:.1f} s to compile"
+    )
+
+
+@engine.command("clear")
+def clear() -> None:
+    """Remove all that has been compiled; it is compiled anew when it is next used."""
+    from imgfx.engines.cache import EngineCache
+
+    count, size = EngineCache().clear()
+    click.echo(f"{count} compiled engines removed, {size / 1e6:.1f} MB")

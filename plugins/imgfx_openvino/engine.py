@@ -1,0 +1,127 @@
+"""The engine `openvino`: networks compiled for the processor, run without PyTorch."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgfx.engines.base import Request, Runner
+from imgfx.engines.cache import EngineCache
+from imgfx.engines.compiled import open_compiled
+from imgfx.errors import EngineError
+from imgfx.model import Model
+from imgfx.weights import Weights
+
+if TYPE_CHECKING:
+    import openvino
+
+Float = npt.NDArray[np.float32]
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine:
+    """See `Engine`."""
+
+    name = "openvino"
+    preference: Mapping[str, int] = {"cpu": 50}
+
+    def missing(self) -> str:
+        """See `Engine`."""
+        return "" if find_spec("openvino") else "pip install 'imgfx[openvino]'"
+
+    def open(self, model: Model, weights: Weights, request: Request) -> Runner:
+        """See `Engine`. bf16 needs a processor with its instructions."""
+        if self.missing():
+            raise EngineError(f"--engine openvino: OpenVINO is not installed: {self.missing()}")
+        if request.device == "cuda":
+            raise EngineError("--engine openvino runs on the CPU; leave out --device cuda")
+        compiler = _Compiler(request.precision)
+        return open_compiled(compiler, model, weights, EngineCache(), request.say)
+
+
+class _Compiler:
+    """See `Compiler`. Sizes and batch stay symbolic: on CPUs that costs nothing."""
+
+    name = "openvino"
+    device = "cpu"
+    batch = 1
+
+    def __init__(self, wanted: str) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self.precision = self._precision(wanted)
+
+    def _precision(self, wanted: str) -> str:
+        fast = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if wanted == "auto":
+            return "bf16" if fast else "fp32"
+        if wanted == "bf16" and not fast:
+            raise EngineError("--precision bf16: OpenVINO finds no bf16 instructions here")
+        if wanted not in _HINTS:
+            raise EngineError(f"--engine openvino has no {wanted}; use bf16 or fp32")
+        return wanted
+
+    def version(self) -> str:
+        """See `Compiler`."""
+        return version("openvino")
+
+    def hardware(self) -> str:
+        """See `Compiler`."""
+        abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return f"{self._core.get_property('CPU', 'FULL_DEVICE_NAME')}: {' '.join(abilities)}"
+
+    def options(self) -> str:
+        """See `Compiler`."""
+        return ""
+
+    def compile(self, graph: bytes) -> bytes:
+        """See `Compiler`."""
+        try:
+            network = self._core.read_model(io.BytesIO(graph))
+            stream = io.BytesIO()
+            self._core.compile_model(network, "CPU", self._settings()).export_model(stream)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot compile it: {_first_line(error)}") from error
+        return stream.getvalue()
+
+    def load(self, blob: bytes) -> _Program:
+        """See `Compiler`."""
+        try:
+            return _Program(self._core.import_model(blob, "CPU", self._settings()))
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot load it: {_first_line(error)}") from error
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+
+
+class _Program:
+    """See `Program`."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, batch: Float) -> Float:
+        """See `Program`."""
+        results = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        return np.asarray(results[0], np.float32)
+
+    def close(self) -> None:
+        """See `Program`."""
+        del self._request
+
+
+def _first_line(error: RuntimeError) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[-1]
