@@ -1,8 +1,8 @@
 """Every engine and precision on one network and tile, against plain PyTorch, in one run.
 
-Plain: eager, NCHW, fp32, transposed convolutions as they are. Runs alternate, so that a noisy machine
-is noisy for all; the ratio is of the medians. ONNX Runtime and ncnn take part where they are installed
-(`pip install onnxruntime ncnn pnnx`).
+Plain: eager, NCHW, fp32, transposed convolutions as they are. Runs alternate, so that a noisy
+machine is noisy for all; the ratio is of the medians. ONNX Runtime and ncnn take part where they are
+installed (`pip install onnxruntime ncnn pnnx`).
 
     python benchmarks/engines.py [--model superres-rednet] [--tile 256] [--rounds 7]
 """
@@ -29,6 +29,7 @@ from imgfx.files import read_image
 from imgfx.image import float_from_pixels
 from imgfx.model import Model
 from imgfx.plugins import Registry
+from imgfx.training.networks import StrideOneDeconvolution
 from imgfx.weights import Weights, load_weights, network_from_weights
 
 Float = npt.NDArray[np.float32]
@@ -88,8 +89,8 @@ def plain(model: Model, weights: Weights) -> Run:
     """The network as a plain script would run it."""
     network = network_from_weights(model, weights)
     for layer in network.modules():
-        if isinstance(layer, torch.nn.ConvTranspose2d):
-            layer.forward = torch.nn.ConvTranspose2d.forward.__get__(layer)  # type: ignore[method-assign]
+        if isinstance(layer, StrideOneDeconvolution):
+            layer.__class__ = torch.nn.ConvTranspose2d
 
     def run(batch: Float) -> Float:
         with torch.inference_mode():

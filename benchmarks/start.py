@@ -2,8 +2,8 @@
 
     python benchmarks/start.py [--rounds 5]
 
-A: `import torch` and the same inference in a bare script. B: `imgfx superres-rednet --scale 1` on the
-same 256x256 image in a pipe, with each engine, what it compiled being there already.
+A: `import torch` and the same inference in a bare script. B: `imgfx superres-rednet --scale 1` on
+the same 256x256 image in a pipe, with each engine, what it compiled being there already.
 """
 
 from __future__ import annotations
