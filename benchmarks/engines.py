@@ -1,8 +1,8 @@
 """Every engine and precision on one network and tile, against plain PyTorch, in one run.
 
 Plain: eager, NCHW, fp32, transposed convolutions as they are. Runs alternate, so that a noisy
-machine is noisy for all; the ratio is of the medians. ONNX Runtime and ncnn take part where they are
-installed (`pip install onnxruntime ncnn pnnx`).
+machine is noisy for all; the ratio is of the medians. ONNX Runtime and ncnn take part where they
+are installed (`pip install onnxruntime ncnn pnnx`).
 
     python benchmarks/engines.py [--model superres-rednet] [--tile 256] [--rounds 7]
 """

@@ -19,7 +19,7 @@ from imgfx.image import Image, float_from_pixels
 from imgfx.model import Model, ModelSpec
 from imgfx.resample import apply_taps, taps
 from imgfx.settings import Settings
-from imgfx.tiling import Reader, Window, run_tiled
+from imgfx.tiling import Reader, Window, largest_tile, run_tiled
 from imgfx.weights import Weights, load_weights
 
 Float = npt.NDArray[np.float32]
@@ -67,8 +67,24 @@ class LoadedModel:
         with self._lock:
             return run_tiled(
                 read, height, width, self.spec, self._sane,
-                tile=self._settings.tile, batch=batch, conditions=conditions,
+                tile=self._tile(height, width), batch=batch, conditions=conditions,
             )  # fmt: skip
+
+    def _tile(self, height: int, width: int) -> int | None:
+        """Of what was asked for, as much as the engine takes; whole images are not cut in secret.
+
+        Raises:
+            ImageError: the image is to be run whole, and is too large for that.
+        """
+        wanted, largest = self._settings.tile, self._runner.largest
+        if not largest:
+            return wanted
+        if wanted == 0 and max(height, width) > largest:
+            raise ImageError(
+                f"--tile 0: {self.choice.engine} takes at most {largest}x{largest} at once"
+            )
+        fitting = largest_tile(self.spec, largest)
+        return fitting if wanted is None else min(wanted, fitting)
 
     def generate(self, latents: Float) -> Float:
         """(N, latent) -> (N, H, W, channels) float32."""

@@ -81,6 +81,13 @@ def choose_tile(spec: ModelSpec, batch: int = 1) -> int:
     return max(_SMALLEST_TILE, side // spec.multiple_of * spec.multiple_of)
 
 
+def largest_tile(spec: ModelSpec, window: int) -> int:
+    """The side of tiles whose windows, halo and rounding included, are at most `window` pixels."""
+    multiple = spec.multiple_of
+    side = window // multiple * multiple - 2 * _up(spec.halo, multiple)
+    return max(multiple, side)
+
+
 def _read_padded(read: Reader, rows: Span, columns: Span, height: int, width: int) -> Float:
     """A window, mirrored where it reaches beyond the image's bottom or right border."""
     inside = Window(rows.start, min(rows.stop, height), columns.start, min(columns.stop, width))

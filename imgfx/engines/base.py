@@ -52,6 +52,8 @@ class Runner(Protocol):
     choice: Choice
     batch: int
     """Tiles a call that suit the device."""
+    largest: int
+    """Side of the largest window that it takes, in pixels; 0 where there is no limit."""
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(N, C, H, W) or (N, latent) float32 -> (N, C', H', W') float32, row by row."""
@@ -81,5 +83,18 @@ class Engine(Protocol):
         Raises:
             EngineError: the device or precision asked for cannot be had; `auto` never fails
                 for want of a device.
+        """
+        ...
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """An engine that compiles for a device that need not be there."""
+
+    def build(self, model: Model, weights: Weights, request: Request) -> str:
+        """Compiles and stores; answers what for.
+
+        Raises:
+            EngineError: it cannot be done here.
         """
         ...

@@ -53,8 +53,8 @@ class Entry:
 
     key: EngineKey
     blob: bytes
-    psnr: float
-    """Against PyTorch in fp32 on the probe images, in dB."""
+    psnr: float | None
+    """Against PyTorch in fp32 on the probe images, in dB; None if not compared yet."""
     seconds: float
     """That building took."""
 
@@ -192,7 +192,9 @@ def _read(path: Path) -> Entry | None:
         if magic != _MAGIC or header["sha256"] != hashlib.sha256(blob).hexdigest():
             return None
         key = EngineKey(**header["key"])  # type: ignore[arg-type]
-        return Entry(key, blob, float(header["psnr"]), float(header["seconds"]))  # type: ignore[arg-type]
+        psnr = header["psnr"]
+        known = None if psnr is None else float(psnr)  # type: ignore[arg-type]
+        return Entry(key, blob, known, float(header["seconds"]))  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

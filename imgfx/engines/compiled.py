@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Protocol
@@ -41,8 +42,12 @@ class Compiler(Protocol):
     """cpu or cuda."""
     precision: str
     """Of the arithmetic: fp32, bf16, fp16 or int8."""
+    half: bool
+    """Whether it wants the graph in fp16."""
     batch: int
     """Tiles a call that suit the device."""
+    largest: int
+    """Side of the largest window that it can take; 0 where there is no limit."""
 
     def version(self) -> str:
         """Of the packages that compile and run."""
@@ -76,8 +81,9 @@ class Compiler(Protocol):
 class CompiledRunner:
     """A program with the choice that led to it. Satisfies `Runner`."""
 
-    def __init__(self, program: Program, choice: Choice, batch: int) -> None:
-        self.choice, self.batch = choice, batch
+    def __init__(self, program: Program, compiler: Compiler) -> None:
+        self.choice = Choice(compiler.name, compiler.device, compiler.precision)
+        self.batch, self.largest = compiler.batch, compiler.largest
         self._program = program
 
     def __call__(self, batch: Float) -> Float:
@@ -108,15 +114,31 @@ def open_compiled(
         EngineError: it cannot be built, loaded or accepted.
     """
     key = key_of(compiler, model, weights)
-    program = _cached(compiler, cache, key)
-    if program is None:
+    found = _cached(compiler, cache, key)
+    if found is None:
         with cache.building(key):
-            program = _cached(compiler, cache, key)
-            if program is None:
-                say(f"{model.name}: compiling for {compiler.name}, once")
-                program = _built(compiler, model, weights, cache, key)
-    choice = Choice(compiler.name, compiler.device, compiler.precision)
-    return CompiledRunner(program, choice, compiler.batch)
+            found = _cached(compiler, cache, key)
+            if found is None:
+                entry = _compiled(compiler, model, weights, key, say)
+                found = entry, compiler.load(entry.blob)
+                _accept(*found, model, weights, cache)
+    elif found[0].psnr is None:
+        _accept(*found, model, weights, cache)
+    return CompiledRunner(found[1], compiler)
+
+
+def build_ahead(
+    compiler: Compiler, model: Model, weights: Weights, cache: EngineCache, say: Say
+) -> None:
+    """Compiles and stores without running: the gate is left to the first load.
+
+    Raises:
+        EngineError: it cannot be built.
+    """
+    key = key_of(compiler, model, weights)
+    with cache.building(key):
+        if cache.load(key) is None:
+            cache.store(_compiled(compiler, model, weights, key, say))
 
 
 def key_of(compiler: Compiler, model: Model, weights: Weights) -> EngineKey:
@@ -139,33 +161,41 @@ def _export_sources() -> list[Path]:
     return [here / "onnx.py", here / "torch_engine.py"]
 
 
-def _cached(compiler: Compiler, cache: EngineCache, key: EngineKey) -> Program | None:
-    """The stored program; None if there is none, or it does not load any more."""
+def _cached(compiler: Compiler, cache: EngineCache, key: EngineKey) -> tuple[Entry, Program] | None:
+    """The stored entry, loaded; None if there is none, or it does not load any more."""
     entry = cache.load(key)
     if entry is None:
         return None
     try:
-        return compiler.load(entry.blob)
+        return entry, compiler.load(entry.blob)
     except EngineError:
         return None
 
 
-def _built(
-    compiler: Compiler,
-    model: Model,
-    weights: Weights,
-    cache: EngineCache,
-    key: EngineKey,
-) -> Program:
+def _compiled(
+    compiler: Compiler, model: Model, weights: Weights, key: EngineKey, say: Say
+) -> Entry:
+    """An entry that has not been compared yet."""
     from imgfx.engines.onnx import onnx_from_model
+
+    say(f"{model.name}: compiling for {compiler.name}, once")
+    started = time.monotonic()
+    blob = compiler.compile(onnx_from_model(model, weights, half=compiler.half))
+    return Entry(key, blob, None, round(time.monotonic() - started, 3))
+
+
+def _accept(
+    entry: Entry, program: Program, model: Model, weights: Weights, cache: EngineCache
+) -> None:
+    """Compares a program with PyTorch in fp32, and stores what it reached.
+
+    Raises:
+        EngineError: it is not near enough.
+    """
     from imgfx.engines.torch_engine import TorchEngine
 
-    started = time.monotonic()
-    blob = compiler.compile(onnx_from_model(model, weights))
-    program = compiler.load(blob)
     reference = TorchEngine().open(model, weights, Request("cpu", "fp32"))
     psnr = gate.agreement(program, reference, weights.spec)
     reference.close()
-    gate.check(psnr, compiler.precision, f"{model.name} on {compiler.name}")
-    cache.store(Entry(key, blob, round(psnr, 2), round(time.monotonic() - started, 3)))
-    return program
+    gate.check(psnr, entry.key.precision, f"{model.name} on {entry.key.engine}")
+    cache.store(dataclasses.replace(entry, psnr=round(psnr, 2)))

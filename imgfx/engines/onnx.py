@@ -38,10 +38,11 @@ def missing_packages() -> str:
     return f"pip install {' '.join(names)}" if names else ""
 
 
-def onnx_from_model(model: Model, weights: Weights) -> bytes:
+def onnx_from_model(model: Model, weights: Weights, *, half: bool = False) -> bytes:
     """The model's network with these weights, serialized.
 
-    Input `input`: (N, channels + conditions, H, W), or (N, latent) of a generator; output `output`.
+    Input `input`: (N, channels + conditions, H, W), or (N, latent) of a generator; output `output`;
+    both fp32. With `half` the weights, and the layers between, are fp16.
 
     Raises:
         EngineError: packages are missing, or the network cannot be exported.
@@ -52,6 +53,8 @@ def onnx_from_model(model: Model, weights: Weights) -> bytes:
     if needed := missing_packages():
         raise EngineError(f"{model.name}: to compile it for the first time, {needed}")
     network = fold_deconvolutions(network_from_weights(model, weights))
+    if half:
+        network.half()
     example, dimensions = _example(weights.spec)
     with _silenced(), tempfile.TemporaryDirectory() as folder:
         try:

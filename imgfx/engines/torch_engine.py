@@ -34,6 +34,7 @@ class TorchRunner:
         import torch
 
         self.choice = choice
+        self.largest = 0
         self.batch = 8 if choice.device.startswith("cuda") else 1
         self._device, self._dtype = torch.device(choice.device), dtype
         network = fold_deconvolutions(network).to(self._device, dtype)

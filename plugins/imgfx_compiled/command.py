@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import EngineError, confined
+from imgfx.errors import EngineError, WeightsError, confined
 from imgfx.settings import Settings
 
 if TYPE_CHECKING:
     from imgfx.catalog import Catalog
+    from imgfx.engines.base import Builds
     from imgfx.engines.cache import Listed
+    from imgfx.model import Model
 
 
 @click.group("engine")
@@ -59,9 +61,14 @@ def build(
     Example:
       imgfx engine build superres-fast-x2 --engine openvino
     """
+    from imgfx.engines.base import Builds
     from imgfx.session import Session
 
     found = catalog.model(model)
+    compiling = catalog.engine(name)
+    if isinstance(compiling, Builds):
+        click.echo(f"{model}: {_built(compiling, found, weights, device, precision)}")
+        return
     settings = Settings(device=device, engine=name, precision=precision)
     with (
         Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
@@ -69,6 +76,18 @@ def build(
     ):
         loaded = session.load(found, weights)
         click.echo(f"{model}: {loaded.choice}")
+
+
+def _built(compiling: Builds, model: Model, path: Path | None, device: str, precision: str) -> str:
+    """Without running it: the GPU may be another machine's."""
+    from imgfx.engines.base import Request
+    from imgfx.weights import load_weights
+
+    file = path or model.weights
+    if file is None:
+        raise WeightsError(f"{model.name} has no weights of its own yet; name some with --weights")
+    with confined(f"model {model.name!r}"):
+        return compiling.build(model, load_weights(file), Request(device, precision))
 
 
 @engine.command("list")
@@ -113,8 +132,9 @@ def _line(row: dict[str, Any]) -> str:
     if not row["usable"]:
         return f"  {row['file']}  {size}  damaged or not private; it will be compiled anew"
     name = row["engine"].split(",")[0]
+    agreed = "not compared yet" if row["psnr"] is None else f"{row['psnr']:5.1f} dB"
     return (
-        f"  {row['model']:20} {row['precision']:5} {name:20} {size}  {row['psnr']:5.1f} dB  "
+        f"  {row['model']:20} {row['precision']:5} {name:20} {size}  {agreed}  "
         f"{row['seconds']:.1f} s to compile"
     )
 

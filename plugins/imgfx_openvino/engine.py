@@ -51,7 +51,9 @@ class _Compiler:
 
     name = "openvino"
     device = "cpu"
+    half = False
     batch = 1
+    largest = 0
 
     def __init__(self, wanted: str) -> None:
         import openvino

@@ -1,0 +1,227 @@
+"""TensorRT: networks compiled for NVIDIA GPUs, by `tensorrt` (10 or newer) or `tensorrt_rtx`.
+
+One code serves both packages. Networks are strongly typed: fp16 means that the exported graph is in
+half precision where the network is, and the image itself stays fp32.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgfx.engines.base import Engine, Request, Runner
+from imgfx.engines.cache import EngineCache
+from imgfx.engines.choice import gpus
+from imgfx.engines.compiled import build_ahead, open_compiled
+from imgfx.engines.onnx import INPUT, OUTPUT
+from imgfx.errors import EngineError
+from imgfx.hookspecs import hookimpl
+from imgfx.model import Model, ModelSpec
+from imgfx.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+Float = npt.NDArray[np.float32]
+
+PACKAGES = ("tensorrt", "tensorrt_rtx")
+_SIDE = 512
+"""Largest window. One profile serves all sizes up to it, tuned for the largest."""
+_BATCH = 4
+_LATENTS = 64
+
+
+class TensorRtEngine:
+    """See `Engine`."""
+
+    name = "tensorrt"
+    preference: Mapping[str, int] = {"cuda": 90}
+
+    def missing(self) -> str:
+        """See `Engine`."""
+        return "" if _package() else "pip install 'imgfx[tensorrt]', or imgfx[tensorrt-rtx]"
+
+    def open(self, model: Model, weights: Weights, request: Request) -> Runner:
+        """See `Engine`. fp32 and fp16, on CUDA."""
+        compiler = self._compiler(request, weights.spec)
+        if request.device == "cpu" or not gpus():
+            raise EngineError("--engine tensorrt needs a CUDA device, and there is none here")
+        return open_compiled(compiler, model, weights, EngineCache(), request.say)
+
+    def build(self, model: Model, weights: Weights, request: Request) -> str:
+        """Compiles ahead of time; with TensorRT-RTX also on machines without a GPU.
+
+        What was compiled so is compared with PyTorch when it is first loaded on a GPU.
+        """
+        compiler = self._compiler(request, weights.spec)
+        if compiler.package == "tensorrt" and not gpus():
+            raise EngineError("tensorrt compiles for the GPU it finds, and there is none here")
+        build_ahead(compiler, model, weights, EngineCache(), request.say)
+        return f"{self.name} on cuda in {compiler.precision}"
+
+    def _compiler(self, request: Request, spec: ModelSpec) -> TensorRtCompiler:
+        package = _package()
+        if package is None:
+            raise EngineError(f"--engine tensorrt: TensorRT is not installed: {self.missing()}")
+        if request.precision not in ("auto", "fp32", "fp16"):
+            raise EngineError(f"--engine tensorrt has no {request.precision}; use fp16 or fp32")
+        precision = "fp16" if request.precision == "auto" else request.precision
+        return TensorRtCompiler(package, precision, spec)
+
+
+def _package() -> str | None:
+    """The installed TensorRT, the full one first; the name alone may be an empty wheel."""
+    return next((name for name in PACKAGES if find_spec(name)), None)
+
+
+class TensorRtCompiler:
+    """See `Compiler`."""
+
+    name = "tensorrt"
+    device = "cuda"
+
+    def __init__(self, package: str, precision: str, spec: ModelSpec) -> None:
+        self.package, self.precision = package, precision
+        self.half = precision == "fp16"
+        self._spec = spec
+        try:
+            self._trt = importlib.import_module(package)
+            self._version = str(self._trt.__version__)
+        except (ImportError, OSError, AttributeError) as error:
+            raise EngineError(f"{package} cannot be imported: {error}") from error
+        multiple = spec.multiple_of
+        self.largest = 0 if spec.latent else _SIDE // multiple * multiple
+        self.batch = _LATENTS if spec.latent else _BATCH
+
+    def version(self) -> str:
+        """See `Compiler`."""
+        return f"{self.package} {self._version}"
+
+    def hardware(self) -> str:
+        """See `Compiler`. TensorRT-RTX finishes its code when it is loaded, on any GPU."""
+        if self.package == "tensorrt_rtx":
+            return "any"
+        import torch
+
+        major, minor = torch.cuda.get_device_capability()
+        return f"{torch.cuda.get_device_name()}, {major}.{minor}"
+
+    def options(self) -> str:
+        """See `Compiler`."""
+        return f"windows to {self.largest}, batch to {self.batch}"
+
+    def compile(self, graph: bytes) -> bytes:
+        """See `Compiler`."""
+        trt, log = self._trt, _log(self._trt)
+        builder = _had(trt.Builder(log), log, "no builder")
+        flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = _had(builder.create_network(flags), log, "no network")
+        parser = trt.OnnxParser(network, log)
+        if not parser.parse(graph):
+            errors = [str(parser.get_error(k).desc()) for k in range(parser.num_errors)]
+            raise EngineError(f"TensorRT cannot read the graph: {'; '.join(errors) or log.last()}")
+        config = _had(builder.create_builder_config(), log, "no configuration")
+        config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is what it says
+        profile = builder.create_optimization_profile()
+        # Answers nothing in some versions; a shape that does not fit fails in the build.
+        profile.set_shape(INPUT, *self._shapes())
+        if config.add_optimization_profile(profile) < 0:
+            raise EngineError(f"TensorRT refuses the profile: {log.last()}")
+        plan = builder.build_serialized_network(network, config)
+        return bytes(_had(plan, log, "TensorRT cannot build it"))
+
+    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Least, optimal and largest input."""
+        spec = self._spec
+        if spec.latent:
+            return (1, spec.latent), (self.batch, spec.latent), (self.batch, spec.latent)
+        planes, least = spec.channels + len(spec.conditions), 2 * spec.multiple_of
+        most = (self.batch, planes, self.largest, self.largest)
+        return (1, planes, least, least), most, most
+
+    def load(self, blob: bytes) -> _Program:
+        """See `Compiler`."""
+        log = _log(self._trt)
+        runtime = _had(self._trt.Runtime(log), log, "no runtime")
+        engine = _had(runtime.deserialize_cuda_engine(blob), log, "TensorRT cannot load it")
+        context = _had(engine.create_execution_context(), log, "no context")
+        return _Program(runtime, engine, context, log)
+
+
+class _Program:
+    """See `Program`. Runs on a stream of its own; called from one thread at a time."""
+
+    def __init__(self, runtime: Any, engine: Any, context: Any, log: Any) -> None:
+        import torch
+
+        self._context, self._log = context, log
+        self._kept = runtime, engine  # the context does not keep them alive
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def __call__(self, batch: Float) -> Float:
+        """See `Program`."""
+        import torch
+
+        with torch.cuda.stream(self._stream):
+            # Both stay in variables until the copy to the host has waited for the stream.
+            source = torch.from_numpy(np.ascontiguousarray(batch)).cuda()
+            target = self._enqueued(source)
+            return np.asarray(target.cpu().numpy())
+
+    def _enqueued(self, source: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        context = self._context
+        self._check(context.set_input_shape(INPUT, tuple(source.shape)), "the input's shape")
+        shape = tuple(context.get_tensor_shape(OUTPUT))
+        self._check(min(shape) > 0, "the output's shape")
+        target = torch.empty(shape, dtype=torch.float32, device=source.device)
+        self._check(context.set_tensor_address(INPUT, source.data_ptr()), "the input")
+        self._check(context.set_tensor_address(OUTPUT, target.data_ptr()), "the output")
+        self._check(context.execute_async_v3(self._stream.cuda_stream), "to run")
+        return target
+
+    def _check(self, answer: bool, what: str) -> None:
+        if not answer:
+            raise EngineError(f"TensorRT refuses {what}: {self._log.last()}")
+
+    def close(self) -> None:
+        """See `Program`. In this order: a context must not outlive its engine."""
+        del self._context
+        del self._kept
+
+
+def _had(answer: Any, log: Any, what: str) -> Any:
+    """TensorRT answers None where other libraries raise; its log says why."""
+    if answer is None:
+        raise EngineError(f"{what}: {log.last()}")
+    return answer
+
+
+def _log(trt: Any) -> Any:
+    """A logger that keeps what TensorRT says of errors."""
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.lines.append(" ".join(message.split()))
+
+        def last(self) -> str:
+            return self.lines[-1] if self.lines else "its log gives no reason"
+
+    return Log()
+
+
+@hookimpl
+def imgfx_engines() -> Sequence[Engine]:
+    """The engine for NVIDIA GPUs."""
+    return [TensorRtEngine()]
