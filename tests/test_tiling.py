@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgfx.model import ModelSpec
-from imgfx.tiling import choose_tile, run_tiled, spans
+from imgfx.tiling import choose_tile, largest_tile, run_tiled, spans
 
 SIZES = st.integers(1, 90)
 
@@ -110,3 +110,13 @@ def test_chosen_tile_bounds_the_memory_of_activations(floats):
     side = choose_tile(spec)
     assert side % 8 == 0
     assert side == 32 or (side + 2 * 32) ** 2 * floats * 4 <= 512 << 20
+
+
+@given(
+    window=st.integers(64, 600), halo=st.integers(0, 20), multiple=st.sampled_from([1, 2, 8]),
+    length=st.integers(1, 2000),
+)  # fmt: skip
+def test_windows_of_the_largest_tile_fit_what_an_engine_takes(window, halo, multiple, length):
+    spec = ModelSpec("any", halo=halo, multiple_of=multiple)
+    for span in spans(length, largest_tile(spec, window), halo, multiple):
+        assert span.stop - span.start <= window

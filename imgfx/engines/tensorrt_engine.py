@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,12 @@ from imgfx.model import Model, ModelSpec
 from imgfx.weights import Weights
 
 if TYPE_CHECKING:
+    import tensorrt as trt
     import torch
 
 Float = npt.NDArray[np.float32]
+
+_T = TypeVar("_T")
 
 PACKAGES = ("tensorrt", "tensorrt_rtx")
 _SIDE = 512
@@ -117,11 +120,13 @@ class TensorRtCompiler:
 
     def compile(self, graph: bytes) -> bytes:
         """See `Compiler`."""
-        trt, log = self._trt, _log(self._trt)
-        builder = _had(trt.Builder(log), log, "no builder")
+        if not TYPE_CHECKING:
+            trt = self._trt  # either package; their names and signatures are the same
+        log = Log.of(self._trt)
+        builder = _had(trt.Builder(log.logger), log, "no builder")
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = _had(builder.create_network(flags), log, "no network")
-        parser = trt.OnnxParser(network, log)
+        parser = trt.OnnxParser(network, log.logger)
         if not parser.parse(graph):
             errors = [str(parser.get_error(k).desc()) for k in range(parser.num_errors)]
             raise EngineError(f"TensorRT cannot read the graph: {'; '.join(errors) or log.last()}")
@@ -146,8 +151,10 @@ class TensorRtCompiler:
 
     def load(self, blob: bytes) -> _Program:
         """See `Compiler`."""
-        log = _log(self._trt)
-        runtime = _had(self._trt.Runtime(log), log, "no runtime")
+        if not TYPE_CHECKING:
+            trt = self._trt
+        log = Log.of(self._trt)
+        runtime = _had(trt.Runtime(log.logger), log, "no runtime")
         engine = _had(runtime.deserialize_cuda_engine(blob), log, "TensorRT cannot load it")
         context = _had(engine.create_execution_context(), log, "no context")
         return _Program(runtime, engine, context, log)
@@ -156,7 +163,13 @@ class TensorRtCompiler:
 class _Program:
     """See `Program`. Runs on a stream of its own; called from one thread at a time."""
 
-    def __init__(self, runtime: Any, engine: Any, context: Any, log: Any) -> None:
+    def __init__(
+        self,
+        runtime: trt.Runtime,
+        engine: trt.ICudaEngine,
+        context: trt.IExecutionContext,
+        log: Log,
+    ) -> None:
         import torch
 
         self._context, self._log = context, log
@@ -196,29 +209,41 @@ class _Program:
         del self._kept
 
 
-def _had(answer: Any, log: Any, what: str) -> Any:
+def _had(answer: _T | None, log: Log, what: str) -> _T:
     """TensorRT answers None where other libraries raise; its log says why."""
     if answer is None:
         raise EngineError(f"{what}: {log.last()}")
     return answer
 
 
-def _log(trt: Any) -> Any:
-    """A logger that keeps what TensorRT says of errors."""
+class Log:
+    """What TensorRT says of errors, and the logger that it says it to."""
 
-    class Log(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.lines: list[str] = []
+    def __init__(self, logger: trt.ILogger, lines: list[str]) -> None:
+        self.logger = logger
+        self._lines = lines
 
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.lines.append(" ".join(message.split()))
+    @classmethod
+    def of(cls, package: Any) -> Log:
+        """A log of the one or the other package."""
+        if not TYPE_CHECKING:
+            trt = package
+        lines: list[str] = []
+        errors = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 
-        def last(self) -> str:
-            return self.lines[-1] if self.lines else "its log gives no reason"
+        class Logger(trt.ILogger):
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
 
-    return Log()
+            def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+                if severity in errors:
+                    lines.append(" ".join(msg.split()))
+
+        return cls(Logger(), lines)
+
+    def last(self) -> str:
+        """The newest line."""
+        return self._lines[-1] if self._lines else "its log gives no reason"
 
 
 @hookimpl
