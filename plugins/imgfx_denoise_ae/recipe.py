@@ -100,5 +100,5 @@ def make_task(
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=8, steps=60_000, rate=1e-3, muon=4.0, clip=0.5, warmup=300
+    task=make_task, metric="psnr", batch=8, steps=60_000, rate=1e-3, muon=2.0, clip=0.5, warmup=300
 )

@@ -16,6 +16,7 @@ from imgfx.image import float_from_pixels, pixels_from_float
 from imgfx.set_metrics import sliced_wasserstein
 from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures
 from imgfx.training.recipe import Arrays, Learner, Recipe, Rng, Task, Tensors
+from imgfx_gan_generate.augment import shifted
 from imgfx_gan_generate.networks import Discriminator, Generator
 from imgfx_gan_generate.step import Change, gradient_penalty, lecture_step
 
@@ -127,16 +128,10 @@ def make_task(
     return GanTask(network, opponent, training, held_out, variant, batch or _BATCH, names)
 
 
-def _augmented(images: torch.Tensor) -> torch.Tensor:
-    from imgfx_gan_generate.augment import augmented
-
-    return augmented(images)
-
-
 _BATCH = 64
 _VARIANTS = {
     "fashion": Variant(judge_width=64, halvings=3),
-    "faces": Variant(judge_width=32, halvings=4, mirror=True, change=_augmented),
+    "faces": Variant(judge_width=32, halvings=4, mirror=True, change=shifted),
 }
 
 RECIPES = {

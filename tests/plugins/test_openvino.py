@@ -204,7 +204,8 @@ def test_the_command_builds_lists_and_clears(imgfx, tmp_path, weights):
     ended = imgfx(*words, "--engine", "openvino", **own)
     assert (ended.code, ended.out) == (0, b"superres-rednet: openvino on cpu in fp32\n")
     listed = json.loads(imgfx("engine", "list", "--json", **own).out)
-    assert listed["engines"] == {"openvino": "installed", "torch": "installed"}
+    assert listed["engines"].keys() >= {"openvino", "tensorrt", "torch"}
+    assert {listed["engines"][name] for name in ("openvino", "torch")} == {"installed"}
     (compiled,) = listed["compiled"]
     assert (compiled["model"], compiled["precision"]) == ("superres-rednet", "fp32")
     assert compiled["usable"]
