@@ -15,7 +15,7 @@ import numpy.typing as npt
 from imgfx.errors import TrainingError, WeightsError
 from imgfx.files import write_image
 from imgfx.image import Image, float_from_pixels, pixels_from_float
-from imgfx.latents import latent_vectors
+from imgfx.latents import TEMPERATURE, latent_vectors
 from imgfx.model import Model
 from imgfx.set_metrics import frechet, manifold, nearest, sliced_wasserstein
 from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures
@@ -95,7 +95,8 @@ def measure(
     return Measured(
         figures(fakes, real),
         figures(floor, real),
-        f"{number} images of seed 0 against {number} held-out ones of {folder.resolve().name}; "
+        f"{number} images of seed 0, temperature {TEMPERATURE}, against {number} held-out ones of "
+        f"{folder.resolve().name}; "
         f"'real': {number} of its other images in their place{where}",
         f"{loaded.model.name}: {loaded.choice}",
     )
@@ -106,7 +107,8 @@ def generated(loaded: LoadedModel, count: int) -> Float:
     parts = []
     for start in range(0, count, _PART):
         numbers = range(start, min(count, start + _PART))
-        images = loaded.generate(latent_vectors(0, numbers, loaded.spec.latent))
+        latents = latent_vectors(0, numbers, loaded.spec.latent, TEMPERATURE)
+        images = loaded.generate(latents)
         parts.append(float_from_pixels(pixels_from_float(images, "uint8")))
     return np.concatenate(parts)
 

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 class GeneratedItems:
     """Images number 0 to count - 1 of a seed; each depends on the seed and its number alone."""
 
-    def __init__(self, loaded: LoadedModel, label: str, seed: int, count: int) -> None:
+    def __init__(
+        self, loaded: LoadedModel, label: str, seed: int, count: int, temperature: float
+    ) -> None:
         self._loaded, self._label, self._seed = loaded, label, seed
+        self._temperature = temperature
         self.count: int | None = count
 
     def __iter__(self) -> Iterator[Item]:
         for number in range(self.count or 0):
             name = f"{self._label}_{self._seed}_{number:04d}"
-            load = partial(_image, self._loaded, self._seed, number, name)
+            load = partial(_image, self._loaded, self._seed, number, self._temperature, name)
             yield Item(f"gan-generate #{number}", load, name=name)
 
 
-def _image(loaded: LoadedModel, seed: int, number: int, name: str) -> Image:
+def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name: str) -> Image:
     from imgfx.image import Image
     from imgfx.latents import latent_vectors
 
-    latent = latent_vectors(seed, [number], loaded.spec.latent)
+    latent = latent_vectors(seed, [number], loaded.spec.latent, temperature)
     return Image(loaded.generate(latent)[0], name=name)
 
 
@@ -57,8 +60,22 @@ def _image(loaded: LoadedModel, seed: int, number: int, name: str) -> Image:
     show_default=True,
     help="What is generated: fashion (28x28, gray) or faces (64x64, colour).",
 )
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 2),
+    default=0.9,
+    show_default=True,
+    help="Below 1 images are nearer to the usual, above more varied and stranger.",
+)
 @weights_option
-def generate(session: Session, count: int, seed: int, model: str, weights: Path | None) -> Items:
+def generate(
+    session: Session,
+    count: int,
+    seed: int,
+    model: str,
+    temperature: float,
+    weights: Path | None,
+) -> Items:
     """Make new images with the generator of a GAN.
 
     Image number k of a seed is always the same, whatever --count is.
@@ -69,4 +86,4 @@ def generate(session: Session, count: int, seed: int, model: str, weights: Path 
       imgfx gan-generate --model faces --count 8 save faces/
       imgfx gan-generate --seed 3 superres-rednet --scale 4 save dress.png
     """
-    return GeneratedItems(session.load(MODELS[model], weights), model, seed, count)
+    return GeneratedItems(session.load(MODELS[model], weights), model, seed, count, temperature)

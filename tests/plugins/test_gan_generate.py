@@ -6,6 +6,7 @@ import pytest
 from support_models import write_weights
 
 from imgfx.engines.torch_engine import TorchEngine
+from imgfx.latents import TEMPERATURE
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx_gan_generate.model import MODELS
@@ -49,6 +50,16 @@ def test_image_k_does_not_depend_on_count(images):
 def test_another_seed_gives_other_images(images):
     (one,), (other,) = images("--seed", "1"), images("--seed", "2")
     assert np.abs(one.pixels - other.pixels).max() > 1e-3
+
+
+def test_the_lower_the_temperature_the_less_images_differ(images):
+    spread = {}
+    for temperature in ("0", "0.5", "1.5"):
+        made = images("--count", "6", "--temperature", temperature)
+        spread[temperature] = np.std([image.pixels for image in made], axis=0).mean()
+    assert spread["0"] == 0 < spread["0.5"] < spread["1.5"]
+    (usual,), (named,) = images(), images("--temperature", str(TEMPERATURE))
+    np.testing.assert_array_equal(usual.pixels, named.pixels)
 
 
 def test_images_are_gray_28_pixels_a_side_and_in_range(images):
