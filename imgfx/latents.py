@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-TEMPERATURE = 0.9
+TEMPERATURE = 0.85
 """Of what users get and `imgfx eval` measures: a little less varied, and nearer to real images."""
 
 

@@ -63,7 +63,7 @@ def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 2),
-    default=0.9,
+    default=0.85,
     show_default=True,
     help="Below 1 images are nearer to the usual, above more varied and stranger.",
 )

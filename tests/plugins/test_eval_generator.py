@@ -46,7 +46,7 @@ def test_real_images_are_nearer_to_real_ones_than_an_untrained_generators(
     names = {"density", "coverage", "precision", "recall", "frechet", "sliced_wasserstein"}
     assert result["generated"].keys() == result["real"].keys() == names
     assert (
-        "30 images of seed 0, temperature 0.9, against 30 held-out ones of noise"
+        "30 images of seed 0, temperature 0.85, against 30 held-out ones of noise"
         in result["convention"]
     )
     assert "features of fashion-classifier, k = 5" in result["convention"]
