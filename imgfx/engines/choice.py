@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from imgfx.engines.base import Engine, Request, Runner
-from imgfx.errors import EngineError
+from imgfx.errors import EngineError, ImgfxError
 from imgfx.model import Model
 from imgfx.weights import Weights
 
@@ -62,7 +63,10 @@ def _candidates(
     names: Sequence[str], engine_named: EngineNamed, device: str
 ) -> Iterator[tuple[Engine, str]]:
     """Engines that could run here, each with a device, the best first."""
-    engines = [engine_named(name) for name in names]
+    engines = []
+    for name in names:
+        with contextlib.suppress(ImgfxError):  # a broken plugin costs only its own engine
+            engines.append(engine_named(name))
     for place in ("cuda", "cpu"):
         if device not in ("auto", place) or (place == "cuda" and device == "auto" and not gpus()):
             continue

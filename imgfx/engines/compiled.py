@@ -158,7 +158,9 @@ def key_of(compiler: Compiler, model: Model, weights: Weights) -> EngineKey:
 
 def _export_sources() -> list[Path]:
     here = Path(__file__).parent
-    return [here / "onnx.py", here / "torch_engine.py"]
+    # The last: building blocks that the bundled networks share.
+    shared = here.parent / "training" / "networks.py"
+    return [here / "onnx.py", here / "torch_engine.py", shared]
 
 
 def _cached(compiler: Compiler, cache: EngineCache, key: EngineKey) -> tuple[Entry, Program] | None:

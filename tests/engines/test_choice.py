@@ -4,7 +4,7 @@ import pytest
 
 from imgfx.engines.base import Choice, Request
 from imgfx.engines.choice import gpus, open_engine
-from imgfx.errors import EngineError
+from imgfx.errors import EngineError, PluginError
 from imgfx_denoise_ae.model import MODEL
 
 
@@ -69,6 +69,18 @@ def test_what_fails_is_passed_over_and_that_is_said(without_gpu):
     broken = Recorded("broken", {"cpu": 99}, fails="denoise-ae: cannot be exported")
     assert chosen([TORCH, broken], said=said).engine == "torch"
     assert said == ["denoise-ae: cannot be exported; taking torch instead"]
+
+
+def test_a_broken_plugin_costs_only_its_own_engine(without_gpu):
+    def named(name):
+        if name == "broken":
+            raise PluginError("plugin 'broken' is broken")
+        return TORCH
+
+    words = ["broken", "torch"], named, MODEL, None, Request()
+    assert open_engine("auto", *words)[1].engine == "torch"
+    with pytest.raises(PluginError):
+        open_engine("broken", *words)
 
 
 def test_an_engine_without_a_preference_is_never_chosen_but_had_by_name(without_gpu):
