@@ -24,9 +24,14 @@ Float = npt.NDArray[np.float32]
 _SHOWN = 192
 _MULTIPLE = 24  # whole when shrunk 2, 3 or 4 times, and for networks that halve up to three times
 
+_LITTLE = 1e-5
+
 Degrade = Callable[[Float, Rng], tuple[Float, Float]]
 """(N, h, w, 3) clean crops and a generator -> network input (N, C, h', w') and target (N, 3, H, W),
 both NCHW; it may use the crops' outer pixels as a margin."""
+
+Prepare = Callable[["nn.Module", float], None]
+"""Called before each step with the network and the run's progress, 0 to 1: switches layers on."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,28 @@ class Probe:
     """Pixels cropped before measuring."""
 
 
+Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""(output, target), both (N, C, H, W) float32 -> scalar."""
+
+
+def l1_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error."""
+    return (output - target).abs().mean()
+
+
+def psnr_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Minus a tenth of the mean PSNR, to which patches with little noise count as much.
+
+    An error of _LITTLE, about 50 dB, bends the logarithm, so that patches without any do not rule.
+    Source: Chen et al., HINet, 2021, section 3.3.
+    """
+    errors = (output - target).square().mean(dim=(1, 2, 3))
+    return (errors + _LITTLE).log10().mean()
+
+
 @dataclass(frozen=True)
 class RestorationTask:
-    """L1 between the network's output and the clean patch."""
+    """Patches degraded, and a loss between the network's output and the clean patch."""
 
     network: nn.Module
     training: Sequence[Photo]
@@ -53,6 +77,8 @@ class RestorationTask:
     crop: int
     """Side of the clean crops, margin included."""
     data: str
+    loss: Loss = l1_loss
+    prepare: Prepare | None = None
     held_out: str = ""
     """Where the validation photos come from; empty where they are some of the data."""
 
@@ -67,12 +93,12 @@ class RestorationTask:
         return {"input": inputs, "target": targets}
 
     def step(self, learner: Learner, batch: Tensors) -> Mapping[str, torch.Tensor]:
-        """One update on the mean absolute error."""
-        from torch.nn import functional
-
+        """One update on the loss."""
+        if self.prepare:
+            self.prepare(self.network, learner.progress)
         with learner.autocast():
             output = self.network(batch["input"])
-        loss = functional.l1_loss(output.float(), batch["target"])
+        loss = self.loss(output.float(), batch["target"])
         learner.update("network", loss)
         return {"loss": loss}
 
@@ -153,6 +179,8 @@ def restoration_task(
     probes: Sequence[Probe],
     batch_size: int,
     crop: int,
+    loss: Loss = l1_loss,
+    prepare: Prepare | None = None,
 ) -> RestorationTask:
     """A task over folders of photos; some are held out for validation.
 
@@ -162,4 +190,6 @@ def restoration_task(
     photos = load_photos(folders, exclude, smallest=crop)
     training, validation = hold_out(photos)
     names = ", ".join(folder.resolve().name for folder in folders)
-    return RestorationTask(network, training, validation, degrade, probes, batch_size, crop, names)
+    return RestorationTask(
+        network, training, validation, degrade, probes, batch_size, crop, names, loss, prepare
+    )

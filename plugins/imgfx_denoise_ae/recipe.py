@@ -12,7 +12,7 @@ import numpy.typing as npt
 from imgfx.degradations import add_noise, round_to_8_bits
 from imgfx.files import jpeg_round_trip
 from imgfx.training.recipe import Recipe, Rng, Task
-from imgfx.training.restoration import Probe, restoration_task
+from imgfx.training.restoration import Probe, psnr_loss, restoration_task
 from imgfx_denoise_ae.model import FULL_SCALE, UNKNOWN
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def make_task(
         folders,
         exclude,
         degrade=degrade,
+        loss=psnr_loss,
         probes=[_noise_probe(25), _noise_probe(15), _noise_probe(50)],
         batch_size=batch or RECIPE.batch,
         crop=_PATCH,

@@ -86,6 +86,11 @@ if TYPE_CHECKING:
     metavar="WEIGHTS",
     help="Start from these weights.",
 )
+@click.option(
+    "--grow",
+    is_flag=True,
+    help="With --init: from weights of a narrower or shallower network to the model's own size.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that --out belongs to.")
 @click.option("--overwrite", is_flag=True, help="Start anew even if --out exists.")
 @click.option(
@@ -132,6 +137,8 @@ def _refuse_contradictions(request: Request) -> None:
         raise click.UsageError("--resume and --overwrite exclude each other")
     if request.resume and request.init is not None:
         raise click.UsageError("--resume goes on from the saved state; leave out --init")
+    if request.grow and request.init is None:
+        raise click.UsageError("--grow needs --init, the weights to grow from")
     if request.out.suffix != ".safetensors":
         # The other files of the run are named after it; one must not be named like another.
         raise click.UsageError(f"--out {request.out}: the name must end in .safetensors")
@@ -244,11 +251,14 @@ def _state(model: Model, request: Request) -> Mapping[str, Any] | None:
 def _network(
     model: Model, request: Request, state: Mapping[str, Any] | None
 ) -> tuple[nn.Module, ModelSpec]:
+    from imgfx.training.growth import grown_network
     from imgfx.weights import load_weights, network_from_weights
     from imgfx_train.state import spec_of
 
     if request.init is not None:
         weights = load_weights(request.init)
+        if request.grow:
+            return grown_network(model, weights, request.init), model.spec
         return network_from_weights(model, weights, request.init), weights.spec
     spec = model.spec if state is None else spec_of(state)
     return model.build(spec), spec

@@ -31,6 +31,7 @@ class Request:
     precision: str
     threads: int | None
     init: Path | None
+    grow: bool
     resume: bool
     overwrite: bool
     licence: tuple[str, ...]
@@ -64,6 +65,7 @@ def command_line(request: Request) -> str:
         value = getattr(request, name)
         words += [f"--{name}", f"{value:.10g}"] if value is not None else []
     words += ["--init", request.init.name] if request.init else []
+    words += ["--grow"] if request.grow else []
     words += ["--precision", request.precision] if request.precision != "auto" else []
     for licence in request.licence:
         words += ["--licence", licence]

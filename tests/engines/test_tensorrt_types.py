@@ -6,13 +6,16 @@ signature and to have mypy hold the engine against them. Skipped without a netwo
 binutils.
 """
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
+import support_tensorrt
 from support import ROOT
 
 BINDINGS = "tensorrt-cu13-bindings==11.4.0.106"
@@ -132,3 +135,33 @@ def test_mistakes_would_be_found(stubs):
     found = complaints(stubs, source)
     for _, wrong, said in MISTAKES:
         assert any(said in text for text in found), (wrong, found)
+
+
+def signatures(source):
+    """By class and method, the parameters of each overload."""
+    found = {}
+    for owner in ast.parse(source).body:
+        if isinstance(owner, ast.ClassDef):
+            for method in owner.body:
+                if isinstance(method, ast.FunctionDef):
+                    names = tuple(a.arg for a in method.args.args)
+                    found.setdefault((owner.name, method.name), set()).add(names)
+    return found
+
+
+def test_the_double_of_the_tests_has_the_signatures_of_the_bindings(stubs):
+    bindings = (stubs / "tensorrt" / "__init__.pyi").read_text()
+    real = signatures(bindings)
+    classes = {owner for owner, _ in real}
+    ours = signatures(Path(support_tensorrt.__file__).read_text())
+    # Their own constructors and the classes that nobody constructs are the double's business.
+    public = {key: value for key, value in ours.items() if not key[1].startswith("_")}
+    public = {key: value for key, value in public.items() if key[0] in classes}
+    assert len(public) > 15
+    for (owner, method), (parameters,) in ((k, tuple(v)) for k, v in public.items()):
+        if (owner, method) == ("IParserError", "desc"):
+            continue  # its class is generated without methods
+        assert parameters in real[owner, method], (owner, method, real[owner, method])
+    for enum in ("NetworkDefinitionCreationFlag", "BuilderFlag"):
+        for member in getattr(support_tensorrt, enum):
+            assert re.search(rf"class {enum}.*?\b{member.name}: ", bindings, re.S)

@@ -12,7 +12,13 @@ from imgfx.errors import TrainingError
 from imgfx.files import write_image
 from imgfx.image import Image, float_from_pixels
 from imgfx.metrics import psnr
-from imgfx.training.restoration import Probe, RestorationTask, restoration_task, run_network
+from imgfx.training.restoration import (
+    Probe,
+    RestorationTask,
+    psnr_loss,
+    restoration_task,
+    run_network,
+)
 
 
 class Brighter(nn.Module):
@@ -70,6 +76,31 @@ def test_a_step_updates_on_the_mean_absolute_error():
     assert loss.item() == pytest.approx(0.5)
     loss.backward()
     assert network.amount.grad.item() == pytest.approx(-1)  # the output is too dark everywhere
+
+
+def test_the_psnr_loss_is_minus_a_tenth_of_the_mean_psnr():
+    target = torch.rand(3, 3, 16, 16)
+    errors = torch.tensor([0.1, 0.05, 0.02]).view(3, 1, 1, 1)
+    expected = np.mean([psnr((target + e)[n].numpy(), target[n].numpy())
+                        for n, e in enumerate(errors)])  # fmt: skip
+    assert -10 * psnr_loss(target + errors, target).item() == pytest.approx(expected, abs=0.1)
+
+
+def test_the_psnr_loss_of_equal_patches_is_finite_with_a_finite_gradient():
+    output = torch.full((2, 3, 8, 8), 0.5, requires_grad=True)
+    loss = psnr_loss(output, output.detach().clone())
+    loss.backward()
+    assert loss.item() == pytest.approx(-5, abs=1e-4)
+    assert bool((output.grad == 0).all())
+
+
+def test_patches_with_little_and_with_much_noise_count_alike():
+    output = torch.zeros(2, 3, 8, 8, requires_grad=True)
+    target = torch.stack([torch.full((3, 8, 8), 0.3), torch.full((3, 8, 8), 0.1)])
+    psnr_loss(output, target).backward()
+    # What a change by the same factor gains is the same for both.
+    gains = [(part * change).sum() for part, change in zip(output.grad, target, strict=True)]
+    assert gains[0].item() == pytest.approx(gains[1].item(), rel=2e-3)
 
 
 def test_validation_measures_each_probe_and_their_mean():
