@@ -57,6 +57,10 @@ def run_options() -> list[click.Option]:
             help="Side of a tile; 0 runs images whole. Chosen by memory when left out.",
         ),
         click.Option(
+            ["--batch"], type=click.IntRange(1), metavar="N",
+            help="Tiles of an image that run at a time. Chosen by engine and memory when left out.",
+        ),
+        click.Option(
             ["--jobs"], type=click.IntRange(1, 64), default=2, show_default=True,
             help="Images decoded and encoded beside the one in the network.",
         ),

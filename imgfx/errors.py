@@ -6,6 +6,7 @@
     │   └── EncodeError       the image cannot be written in that format or place
     ├── WeightsError          a weights file is missing, damaged or of another model
     ├── EngineError           an engine, device or precision cannot be had
+    │   └── OutOfMemoryError  a network needs more memory than there is
     ├── PluginError           a plugin failed to load or broke its contract
     ├── TrainingError         data or state that cannot be trained on
     └── BatchError (3)        a batch ended, and some of its images failed
@@ -54,6 +55,15 @@ class WeightsError(ImgfxError):
 
 class EngineError(ImgfxError):
     """The engine, device or precision asked for cannot be had here."""
+
+
+class OutOfMemoryError(EngineError):
+    """A network needs more memory than there is; smaller windows may do."""
+
+    def __init__(self, message: str, pixels: int) -> None:
+        super().__init__(message)
+        self.pixels = pixels
+        """Of all windows of the call that failed."""
 
 
 class PluginError(ImgfxError):

@@ -139,6 +139,16 @@ def _rgb_from_bgr(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return samples
 
 
+_BAND = 256
+"""Rows whose channels are swapped at a time."""
+
+
+def _swap_red_and_blue(samples: npt.NDArray[Any]) -> None:
+    """In place."""
+    for top in range(0, len(samples), _BAND):
+        samples[top : top + _BAND] = _rgb_from_bgr(samples[top : top + _BAND])
+
+
 _UPRIGHT = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -231,6 +241,10 @@ def encode(
     if target.name == "png" and samples.shape[2] == 2:
         data = png.encode_gray_alpha(samples)
     else:
+        if np.may_share_memory(samples, image.pixels):
+            samples = _rgb_from_bgr(samples)
+        else:  # ours to change, and large enough not to be held twice
+            _swap_red_and_blue(samples)
         data = _encode_pixels(samples, target, metadata, quality, stream, origin)
     if target.name == "png":
         data = png.attach(data, metadata, image.name if stream else None)
@@ -301,9 +315,7 @@ def _encode_pixels(
     kinds, parts = _for_codec(metadata) if target.name in ("webp", "avif") else ([], [])
     parameters = _parameters(target, samples, quality, stream)
     try:
-        done, data = cv2.imencodeWithMetadata(
-            target.suffixes[0], _rgb_from_bgr(samples), kinds, parts, parameters
-        )
+        done, data = cv2.imencodeWithMetadata(target.suffixes[0], samples, kinds, parts, parameters)
     except cv2.error as error:
         raise EncodeError(f"{origin}: cannot write {target.name}: {error.err}") from error
     if not done:

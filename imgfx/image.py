@@ -14,6 +14,8 @@ Pixels = npt.NDArray[Any]
 
 Depth = Literal["uint8", "uint16", "float32"]
 
+_BAND = 1 << 22
+"""Values that are rounded at a time, so that a large image is not held once more as float32."""
 _PEAK = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 
 
@@ -115,9 +117,12 @@ def pixels_from_float(values: Pixels, depth: Depth) -> Pixels:
     """
     if values.dtype.name == depth:
         return values
-    unit = float_from_pixels(values)
     if depth == "float32":
-        return unit
-    scaled = np.multiply(unit, np.float32(_PEAK[depth]))
-    np.rint(np.clip(scaled, 0.0, _PEAK[depth], out=scaled), out=scaled)
-    return scaled.astype(depth)
+        return float_from_pixels(values)
+    result = np.empty(values.shape, depth)
+    rows = max(1, _BAND // max(1, values[:1].size))
+    for top in range(0, len(values), rows):
+        scaled = float_from_pixels(values[top : top + rows]) * np.float32(_PEAK[depth])
+        np.rint(np.clip(scaled, 0.0, _PEAK[depth], out=scaled), out=scaled)
+        result[top : top + rows] = scaled
+    return result

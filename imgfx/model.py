@@ -32,7 +32,9 @@ class ModelSpec:
     scale: int = 1
     """Output pixels per input pixel along one axis."""
     halo: int = 0
-    """Receptive-field radius in input pixels: the border a tile needs around it."""
+    """Receptive-field radius in input pixels: how far the layers can see."""
+    reach: int = 0
+    """How far trained weights do see, by measurement, in input pixels; 0 where it is not known."""
     multiple_of: int = 1
     """Height and width given to the network must be multiples of this."""
     conditions: tuple[str, ...] = ()
@@ -44,9 +46,17 @@ class ModelSpec:
     options: Mapping[str, int] = field(default_factory=dict)
     """Widths, depths and the like, from which the network is rebuilt."""
 
+    @property
+    def margin(self) -> int:
+        """The border that a tile needs around it, in input pixels."""
+        return self.reach or self.halo
+
     def to_json(self) -> str:
         """The spec as one JSON object with sorted keys."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        fields = dataclasses.asdict(self)
+        if not self.reach:  # the text is part of weights' digests, some older than the field
+            del fields["reach"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:

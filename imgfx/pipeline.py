@@ -187,12 +187,12 @@ class StartedChain:
         return report
 
     def _process(
-        self, pool: ThreadPoolExecutor, index: int, item: Item, loading: Future[Image]
+        self, pool: ThreadPoolExecutor, index: int, item: Item, loading: _Loading
     ) -> _Writing:
         """One image through the filters; its encoding is left running."""
         started = time.monotonic()
         try:
-            image = loading.result()
+            image = loading.take()
             started = time.monotonic()
             for apply in self.filters:
                 image = apply(image)
@@ -257,13 +257,26 @@ def _timed(encode: Callable[..., Encoded], *arguments: Any) -> tuple[Encoded, fl
     return encode(*arguments), time.monotonic() - started
 
 
+class _Loading:
+    """An image that is being loaded; once taken it is not kept alive here."""
+
+    def __init__(self, pool: ThreadPoolExecutor, load: Callable[[], Image]) -> None:
+        self._loaded: list[Image] = []
+        self._future = pool.submit(lambda: self._loaded.append(load()))
+
+    def take(self) -> Image:
+        """The image, or the error that loading ended with."""
+        self._future.result()
+        return self._loaded.pop()
+
+
 def _ahead(
     pool: ThreadPoolExecutor, items: Iterable[Item], jobs: int
-) -> Iterator[tuple[Item, Future[Image]]]:
+) -> Iterator[tuple[Item, _Loading]]:
     """Items in order, each being loaded while the ones before it are processed."""
-    pending: deque[tuple[Item, Future[Image]]] = deque()
+    pending: deque[tuple[Item, _Loading]] = deque()
     for item in items:
-        pending.append((item, pool.submit(item.load)))
+        pending.append((item, _Loading(pool, item.load)))
         if len(pending) > jobs:
             yield pending.popleft()
     while pending:

@@ -14,32 +14,43 @@ import numpy.typing as npt
 
 from imgfx.engines.base import Choice, Engine, Request, Runner, Say
 from imgfx.engines.choice import open_engine
-from imgfx.errors import EngineError, ImageError, WeightsError
-from imgfx.image import Image, float_from_pixels
+from imgfx.errors import EngineError, ImageError, OutOfMemoryError, WeightsError
+from imgfx.image import Depth, Image, Pixels, float_from_pixels, pixels_from_float
 from imgfx.model import Model, ModelSpec
 from imgfx.resample import apply_taps, taps
 from imgfx.settings import Settings
-from imgfx.tiling import Reader, Window, largest_tile, run_tiled
+from imgfx.tiling import Limits, Reader, Window, run_tiled
 from imgfx.weights import Weights, load_weights
 
 Float = npt.NDArray[np.float32]
 
 # A restored tile keeps its mean; one that is off by this much has collapsed (black, white).
 _LARGEST_SHIFT = 0.25
+_LARGE = 1 << 26
+"""Values of a result from which on it is kept in 16 bits between stages, not in 32."""
+_FEWEST_PIXELS = 128 * 128
+"""Of windows that memory is still looked for; below, the image fails."""
 
 
 class LoadedModel:
     """A model ready to run: `restore` for image-to-image networks, `generate` for generators."""
 
     def __init__(
-        self, model: Model, weights: Weights, engine: Engine, runner: Runner, settings: Settings
+        self,
+        model: Model,
+        weights: Weights,
+        engine: Engine,
+        runner: Runner,
+        settings: Settings,
+        note: Say = lambda _text: None,
     ) -> None:
         self.model, self.weights = model, weights
         self.spec: ModelSpec = weights.spec
-        self._engine, self._settings = engine, settings
+        self._engine, self._settings, self._note = engine, settings, note
         self._lock = threading.Lock()
         self._runner = runner
         self._exact: Runner | None = None
+        self._pixels = runner.memory // self._bytes_per_pixel()
 
     @property
     def choice(self) -> Choice:
@@ -47,44 +58,100 @@ class LoadedModel:
         return self._runner.choice
 
     def restore(
-        self, read: Reader, height: int, width: int, conditions: Sequence[float] = ()
-    ) -> Float:
+        self,
+        image: Image,
+        *,
+        conditions: Sequence[float] = (),
+        enlarge: int = 1,
+        strength: float = 1.0,
+    ) -> Pixels:
         """An image through the network, tile by tile.
 
+        Gray is repeated for a network of three channels, and its mean taken behind it. Where memory
+        runs out, smaller tiles are taken and the session's notes say so.
+
         Args:
-            read: answers the (h, w, channels) float32 pixels of any window.
-            height: of the image.
-            width: of the image.
+            image: (H, W, C) of any depth.
             conditions: a value for each of the spec's conditions.
+            enlarge: the image is first enlarged so many times by bicubic interpolation.
+            strength: 0 to 1, the share of the network's change; only if it does not enlarge.
 
         Returns:
-            (scale * height, scale * width, channels) float32, finite.
+            (enlarge * scale * H, enlarge * scale * W, C) float32, finite. Of more than 22
+            megapixels uint16, unless the image is to be written in float32.
 
         Raises:
-            ImageError: the network's output makes no sense, in fp32 too.
+            ImageError: the network's output makes no sense, in fp32 too; or there is too little
+                memory.
         """
-        batch = self._runner.batch
+        if self._settings.tile == 0:
+            self._check_whole(image, enlarge)
+        read = enlarged_reader(image, enlarge)
         with self._lock:
-            return run_tiled(
-                read, height, width, self.spec, self._sane,
-                tile=self._tile(height, width), batch=batch, conditions=conditions,
-            )  # fmt: skip
+            while True:
+                result = _Result(image, read, enlarge, self.spec, strength)
+                try:
+                    self._run(read, image, enlarge, conditions, result)
+                except OutOfMemoryError as error:
+                    self._pixels = self._less(error)
+                else:
+                    return result.pixels
 
-    def _tile(self, height: int, width: int) -> int | None:
-        """Of what was asked for, as much as the engine takes; whole images are not cut in secret.
+    def _run(
+        self,
+        read: Reader,
+        image: Image,
+        enlarge: int,
+        conditions: Sequence[float],
+        result: _Result,
+    ) -> None:
+        tile, runner = self._settings.tile, self._runner
+        limits = Limits(tile, pixels=self._pixels, side=runner.largest)
+        if tile and runner.largest:
+            # As much of the tile asked for as the engine takes.
+            room = runner.largest - 2 * self.spec.margin - self.spec.multiple_of
+            limits = Limits(min(tile, room) if room > 0 else None, runner.largest, self._pixels)
+        height, width = enlarge * image.height, enlarge * image.width
+        run_tiled(
+            read, height, width, self.spec, self._sane, result.keep,
+            limits=limits, batch=self._settings.batch or runner.batch, conditions=conditions,
+        )  # fmt: skip
+
+    def _check_whole(self, image: Image, enlarge: int) -> None:
+        """Whole images are not cut in secret.
 
         Raises:
-            ImageError: the image is to be run whole, and is too large for that.
+            ImageError: the image is too large for the engine.
         """
-        wanted, largest = self._settings.tile, self._runner.largest
-        if not largest:
-            return wanted
-        if wanted == 0 and max(height, width) > largest:
+        largest, side = self._runner.largest, enlarge * max(image.height, image.width)
+        if largest and side > largest:
             raise ImageError(
                 f"--tile 0: {self.choice.engine} takes at most {largest}x{largest} at once"
             )
-        fitting = largest_tile(self.spec, largest)
-        return fitting if wanted is None else min(wanted, fitting)
+
+    def _bytes_per_pixel(self) -> int:
+        """Of a window: activations, and what goes in and comes out, held thrice on the way."""
+        spec = self.spec
+        planes = spec.channels * (1 + spec.scale**2) + len(spec.conditions)
+        size = 4 if self.choice.precision == "fp32" else 2
+        return size * spec.floats_per_pixel + 3 * 4 * planes
+
+    def _less(self, error: OutOfMemoryError) -> int:
+        """Half of the window's pixels, for this image and those that follow.
+
+        Raises:
+            ImageError: there is nothing to halve.
+        """
+        if self._settings.tile == 0:
+            raise ImageError(f"--tile 0: {error.format_message()}; leave it out") from error
+        if self._settings.tile is not None:
+            advice = "choose a smaller --tile"
+            raise ImageError(f"{self.model.name}: {error.format_message()}; {advice}") from error
+        half = min(self._pixels, error.pixels) // 2
+        if half < _FEWEST_PIXELS:
+            raise ImageError(f"{self.model.name}: {error.format_message()}") from error
+        self._note(f"{self.model.name}: {error.format_message()}; going on with smaller tiles")
+        return half
 
     def generate(self, latents: Float) -> Float:
         """(N, latent) -> (N, H, W, channels) float32."""
@@ -121,7 +188,8 @@ class LoadedModel:
 
     def _in_fp32(self, batch: Float) -> Float:
         if self._exact is None:
-            request = Request(self._runner.choice.device, "fp32")
+            choice, settings = self._runner.choice, self._settings
+            request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
             self._exact = self._engine.open(self.model, self.weights, request)
         return self._exact(batch)
 
@@ -130,6 +198,32 @@ class LoadedModel:
         for runner in (self._runner, self._exact):
             if runner is not None:
                 runner.close()
+
+
+class _Result:
+    """A restored image that is being put together from its tiles."""
+
+    def __init__(
+        self, image: Image, read: Reader, enlarge: int, spec: ModelSpec, strength: float
+    ) -> None:
+        self._read, self._scale, self._strength = read, spec.scale, strength
+        self._gray = image.is_gray
+        factor = enlarge * spec.scale
+        height, width = factor * image.height, factor * image.width
+        channels = 1 if self._gray else spec.channels
+        large = height * width * channels > _LARGE and image.depth != "float32"
+        self._depth: Depth = "uint16" if large else "float32"
+        self.pixels: Pixels = np.empty((height, width, channels), self._depth)
+
+    def keep(self, window: Window, part: Float) -> None:
+        """Puts a part, (h, w, C) float32, in its place."""
+        if self._strength < 1:
+            part = self._strength * part + (1 - self._strength) * self._read(window)
+        if self._gray:
+            part = part.mean(axis=2, keepdims=True, dtype=np.float32)
+        rows = slice(self._scale * window.top, self._scale * window.bottom)
+        columns = slice(self._scale * window.left, self._scale * window.right)
+        self.pixels[rows, columns] = pixels_from_float(part, self._depth)
 
 
 class Session:
@@ -175,11 +269,13 @@ class Session:
 
     def _opened(self, model: Model, weights: Weights) -> LoadedModel:
         settings = self.settings
-        request = Request(settings.device, settings.precision, self._note)
+        request = Request(
+            settings.device, settings.precision, self._note, settings.tile, settings.batch
+        )
         engine, runner = open_engine(
             settings.engine, self._engines, self._engine_named, model, weights, request
         )
-        return LoadedModel(model, weights, engine, runner, settings)
+        return LoadedModel(model, weights, engine, runner, settings, self._note)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -239,8 +335,3 @@ def enlarged_reader(image: Image, scale: int) -> Reader:
         return np.broadcast_to(values, (*values.shape[:2], 3))
 
     return read
-
-
-def as_gray(rgb: Float) -> Float:
-    """(H, W, 3) to (H, W, 1) by the mean: the inverse of repeating gray."""
-    return np.asarray(rgb.mean(axis=2, keepdims=True), dtype=np.float32)

@@ -18,6 +18,8 @@ class Settings:
     """auto, fp32, bf16 or fp16."""
     tile: int | None = None
     """Side of a tile in input pixels; None chooses by memory, 0 runs images whole."""
+    batch: int | None = None
+    """Windows a call at most; None leaves it to the engine."""
     jobs: int = 2
     """Images decoded or encoded at a time beside the one in the network."""
     on_error: str = "continue"

@@ -1,15 +1,16 @@
 """Tiles: cut an image into windows with a halo, run each, stitch the results.
 
-All windows of one image have the same size. A window at the image's border ends at the border, so
-that the network sees there just what it sees when the image is run whole; inside the image, a
-window reaches at least one halo beyond the part that is kept. Tiled and whole results are equal.
+A window reaches one halo beyond the part that is kept, or to the image's border, where the network
+sees just what it sees when the image is run whole. Tiled and whole results are equal. Of all cuts
+that fit the memory the one is taken that costs the fewest pixels, halos included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import lru_cache
+from itertools import groupby, product
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ from imgfx.model import ModelSpec
 Float = npt.NDArray[np.float32]
 
 _SMALLEST_TILE = 32
-_MEMORY_PER_BATCH = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -46,46 +46,93 @@ Reader = Callable[[Window], Float]
 """Answers a window's pixels, (h, w, C) float32 in [0, 1]."""
 Run = Callable[[Float], Float]
 """The network: (N, C, h, w) float32 -> (N, C', scale * h, scale * w) float32."""
+Keep = Callable[[Window, Float], None]
+"""Given a rectangle in input pixels and its part of the result, (scale * h, scale * w, C)."""
 
 
 def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def spans(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
-    """The windows along an axis of `length` pixels, all of the same size.
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the windows of an image."""
+
+    tile: int | None = None
+    """Side of the kept part in input pixels; None leaves it to the others, 0 is the whole image."""
+    side: int = 0
+    """Of the largest window; 0 where there is no limit."""
+    pixels: int = 0
+    """Of the largest window; 0 where there is no limit. Tiles do not get smaller than 32."""
+
+
+UNLIMITED = Limits()
+
+
+def spans(length: int, parts: int, halo: int, multiple: int) -> list[Span]:
+    """The windows along an axis of `length` pixels, divided evenly.
 
     Windows start at multiples of `multiple` and have such sizes; the last may reach up to
-    multiple - 1 pixels beyond the image, where it is padded. The axis is divided evenly into
-    parts of at most `tile` pixels (rounded up to the multiple), as a narrow rest would cost as
-    much as a whole window.
+    multiple - 1 pixels beyond the image, where it is padded.
     """
-    padded = _up(length, multiple)
-    tile, halo = _up(max(1, tile), multiple), _up(halo, multiple)
-    parts = -(-length // tile)
+    padded, halo = _up(length, multiple), _up(halo, multiple)
     tile = _up(-(-length // parts), multiple)
-    size = min(padded, tile + 2 * halo)
-    if size == padded:
-        return [Span(0, padded, 0, length)]
     found = []
     for keep in range(0, length, tile):
-        start = min(max(0, keep - halo), padded - size)
-        found.append(Span(start, start + size, keep, min(keep + tile, length)))
+        stop = min(keep + tile, length)
+        window = max(0, keep - halo), min(padded, _up(stop, multiple) + halo)
+        found.append(Span(*window, keep, stop))
     return found
 
 
-def choose_tile(spec: ModelSpec, batch: int = 1) -> int:
-    """The side of tiles of which a batch's fp32 activations fit in half a gigabyte."""
-    pixels = _MEMORY_PER_BATCH / (4 * spec.floats_per_pixel * batch)
-    side = int(pixels**0.5) - 2 * _up(spec.halo, spec.multiple_of)
-    return max(_SMALLEST_TILE, side // spec.multiple_of * spec.multiple_of)
+@lru_cache(maxsize=4096)
+def _widest(length: int, parts: int, halo: int, multiple: int) -> int:
+    """The longest of the windows."""
+    return max(span.stop - span.start for span in spans(length, parts, halo, multiple))
 
 
-def largest_tile(spec: ModelSpec, window: int) -> int:
-    """The side of tiles whose windows, halo and rounding included, are at most `window` pixels."""
-    multiple = spec.multiple_of
-    side = window // multiple * multiple - 2 * _up(spec.halo, multiple)
-    return max(multiple, side)
+@lru_cache(maxsize=4096)
+def _cost(length: int, parts: int, halo: int, multiple: int) -> int:
+    """Pixels along an axis that are run, halos included."""
+    return sum(span.stop - span.start for span in spans(length, parts, halo, multiple))
+
+
+def divided(height: int, width: int, spec: ModelSpec, limits: Limits) -> tuple[int, int]:
+    """Into how many rows and columns of windows an image is cut."""
+    if limits.tile is not None:
+        tile = _up(limits.tile or max(height, width), spec.multiple_of)
+        return -(-height // tile), -(-width // tile)
+    if not limits.side and not limits.pixels:
+        return 1, 1
+    found = list(_fitting(height, width, spec, limits))
+    if not found:  # not even the smallest tiles fit; they are taken
+        return max(1, height // _SMALLEST_TILE), max(1, width // _SMALLEST_TILE)
+
+    def cost(cut: tuple[int, int]) -> int:
+        axes = zip((height, width), cut, strict=True)
+        rows, columns = (_cost(n, k, spec.margin, spec.multiple_of) for n, k in axes)
+        return rows * columns
+
+    return min(found, key=cost)
+
+
+def _fitting(height: int, width: int, spec: ModelSpec, limits: Limits) -> Iterator[tuple[int, int]]:
+    """For each number of columns the fewest rows whose windows are within the limits."""
+    most = height + width + 2 * spec.margin + 2 * spec.multiple_of
+    side = limits.side or most
+    rows, most_rows = max(1, height // _SMALLEST_TILE), max(1, width // _SMALLEST_TILE)
+    for columns in range(1, most_rows + 1):
+        across = _widest(width, columns, spec.margin, spec.multiple_of)
+        if across > side:
+            continue
+        tallest = min(side, limits.pixels // across if limits.pixels else side)
+        if _widest(height, rows, spec.margin, spec.multiple_of) > tallest:
+            continue
+        while rows > 1 and _widest(height, rows - 1, spec.margin, spec.multiple_of) <= tallest:
+            rows -= 1
+        yield rows, columns
+        if rows == 1:
+            return
 
 
 def _read_padded(read: Reader, rows: Span, columns: Span, height: int, width: int) -> Float:
@@ -116,11 +163,12 @@ def run_tiled(
     width: int,
     spec: ModelSpec,
     run: Run,
+    keep: Keep,
     *,
-    tile: int | None = None,
+    limits: Limits = UNLIMITED,
     batch: int = 1,
     conditions: Sequence[float] = (),
-) -> Float:
+) -> None:
     """A whole image through a network, tile by tile.
 
     Args:
@@ -129,32 +177,42 @@ def run_tiled(
         width: of the image, at least 1.
         spec: scale, halo and multiples of the network.
         run: the network.
-        tile: side of the kept part of a tile in input pixels; None chooses by memory, 0 runs
-            the image whole.
-        batch: tiles a call.
+        keep: given each part of the result once.
+        limits: of the windows.
+        batch: windows of the same size a call.
         conditions: values of the constant planes that the spec names.
-
-    Returns:
-        (scale * height, scale * width, C) float32.
     """
-    side = choose_tile(spec, batch) if tile is None else tile or max(height, width)
-    multiple = spec.multiple_of
-    columns_of = spans(width, side, spec.halo, multiple)
-    grid = list(product(spans(height, side, spec.halo, multiple), columns_of))
-    result = np.empty((height * spec.scale, width * spec.scale, spec.channels), np.float32)
-    for first in range(0, len(grid), batch):
-        group = grid[first : first + batch]
+    down, across = divided(height, width, spec, limits)
+    halo, multiple = spec.margin, spec.multiple_of
+    columns_of = spans(width, across, halo, multiple)
+    grid = product(spans(height, down, halo, multiple), columns_of)
+    for group in _alike(grid, batch, limits.pixels):
         windows = [_read_padded(read, rows, columns, height, width) for rows, columns in group]
         outputs = run(_batch(windows, conditions))
         for (rows, columns), output in zip(group, outputs, strict=True):
-            _keep(result, output, rows, columns, spec.scale)
-    return result
+            kept = Window(rows.keep_start, rows.keep_stop, columns.keep_start, columns.keep_stop)
+            keep(kept, _kept(output, rows, columns, spec.scale))
 
 
-def _keep(result: Float, output: Float, rows: Span, columns: Span, scale: int) -> None:
-    """Copies the kept part of one tile's output to its place."""
-    top, bottom = (scale * edge for edge in (rows.keep_start, rows.keep_stop))
-    left, right = (scale * edge for edge in (columns.keep_start, columns.keep_stop))
-    above, before = scale * rows.start, scale * columns.start
-    part = output[:, top - above : bottom - above, left - before : right - before]
-    result[top:bottom, left:right] = part.transpose(1, 2, 0)
+def _alike(
+    grid: Iterator[tuple[Span, Span]], batch: int, pixels: int
+) -> Iterator[Sequence[tuple[Span, Span]]]:
+    """Neighbours whose windows have one size, as many at a time as batch and pixels allow."""
+
+    def size(cell: tuple[Span, Span]) -> tuple[int, int]:
+        return cell[0].stop - cell[0].start, cell[1].stop - cell[1].start
+
+    for (height, width), cells in groupby(grid, size):
+        row = list(cells)
+        most = min(batch, max(1, pixels // (height * width))) if pixels else batch
+        for first in range(0, len(row), most):
+            yield row[first : first + most]
+
+
+def _kept(output: Float, rows: Span, columns: Span, scale: int) -> Float:
+    """(h, w, C): of one window's output (C, ...) the part that is kept."""
+    top, bottom = (scale * (edge - rows.start) for edge in (rows.keep_start, rows.keep_stop))
+    left, right = (
+        scale * (edge - columns.start) for edge in (columns.keep_start, columns.keep_stop)
+    )
+    return output[:, top:bottom, left:right].transpose(1, 2, 0)

@@ -294,5 +294,6 @@ def install(patch: Any) -> None:
     patch.setattr(torch.cuda, "stream", _stream)
     patch.setattr(torch.cuda, "get_device_name", lambda: "a double")
     patch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    patch.setattr(torch.cuda, "mem_get_info", lambda: (8 << 30, 16 << 30))
     patch.setattr(torch.Tensor, "cuda", _uploaded)
     patch.setattr(torch.Tensor, "cpu", _downloaded)

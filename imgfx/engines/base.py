@@ -32,6 +32,10 @@ class Request:
     precision: str = "auto"
     say: Say = _silently
     """Told of what takes long."""
+    tile: int | None = None
+    """Side of the tiles that will be run, without their border; for engines that must know."""
+    batch: int | None = None
+    """Windows a call at most; None leaves it to the engine."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,15 @@ class Runner(Protocol):
     """Tiles a call that suit the device."""
     largest: int
     """Side of the largest window that it takes, in pixels; 0 where there is no limit."""
+    memory: int
+    """Bytes that one call may use; sizes the windows."""
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, C, H, W) or (N, latent) float32 -> (N, C', H', W') float32, row by row."""
+        """(N, C, H, W) or (N, latent) float32 -> (N, C', H', W') float32, row by row.
+
+        Raises:
+            OutOfMemoryError: there is too little memory for so large an input.
+        """
         ...
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from imgfx import __version__
 from imgfx.engines import gate
 from imgfx.engines.base import Choice, Request, Runner, Say
 from imgfx.engines.cache import EngineCache, EngineKey, Entry, package_sources, sources_digest
+from imgfx.engines.memory import allocating, cuda_budget, processor_budget
 from imgfx.errors import EngineError
 from imgfx.model import Model
 from imgfx.weights import Weights
@@ -84,11 +85,13 @@ class CompiledRunner:
     def __init__(self, program: Program, compiler: Compiler) -> None:
         self.choice = Choice(compiler.name, compiler.device, compiler.precision)
         self.batch, self.largest = compiler.batch, compiler.largest
+        self.memory = cuda_budget() if compiler.device == "cuda" else processor_budget()
         self._program = program
 
     def __call__(self, batch: Float) -> Float:
         """See `Runner`."""
-        return self._program(batch)
+        with allocating(batch.shape, self.choice):
+            return self._program(batch)
 
     def close(self) -> None:
         """See `Runner`."""

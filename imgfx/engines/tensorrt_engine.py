@@ -7,6 +7,7 @@ half precision where the network is, and the image itself stays fp32.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,9 +34,13 @@ Float = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 
 PACKAGES = ("tensorrt", "tensorrt_rtx")
-_SIDE = 512
-"""Largest window. One profile serves all sizes up to it, tuned for the largest."""
-_BATCH = 4
+_BATCH = 2
+_MEMORY = 1 << 30
+"""Of a batch's activations in fp16. One profile serves all windows up to that, tuned for the
+largest."""
+_SIDES = 256, 2048
+"""Of the largest window, whatever memory and tile say; the first holds what is compared with
+PyTorch."""
 _LATENTS = 64
 
 
@@ -74,7 +79,7 @@ class TensorRtEngine:
         if request.precision not in ("auto", "fp32", "fp16"):
             raise EngineError(f"--engine tensorrt has no {request.precision}; use fp16 or fp32")
         precision = "fp16" if request.precision == "auto" else request.precision
-        return TensorRtCompiler(package, precision, spec)
+        return TensorRtCompiler(package, precision, spec, request.tile, request.batch)
 
 
 def _package() -> str | None:
@@ -88,7 +93,14 @@ class TensorRtCompiler:
     name = "tensorrt"
     device = "cuda"
 
-    def __init__(self, package: str, precision: str, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        package: str,
+        precision: str,
+        spec: ModelSpec,
+        tile: int | None = None,
+        batch: int | None = None,
+    ) -> None:
         self.package, self.precision = package, precision
         self.half = precision == "fp16"
         self._spec = spec
@@ -97,9 +109,8 @@ class TensorRtCompiler:
             self._version = str(self._trt.__version__)
         except (ImportError, OSError, AttributeError) as error:
             raise EngineError(f"{package} cannot be imported: {error}") from error
-        multiple = spec.multiple_of
-        self.largest = 0 if spec.latent else _SIDE // multiple * multiple
-        self.batch = _LATENTS if spec.latent else _BATCH
+        self.batch = batch or (_LATENTS if spec.latent else _BATCH)
+        self.largest = 0 if spec.latent else _largest(spec, tile, self.batch)
 
     def version(self) -> str:
         """See `Compiler`."""
@@ -158,6 +169,16 @@ class TensorRtCompiler:
         engine = _had(runtime.deserialize_cuda_engine(blob), log, "TensorRT cannot load it")
         context = _had(engine.create_execution_context(), log, "no context")
         return _Program(runtime, engine, context, log)
+
+
+def _largest(spec: ModelSpec, tile: int | None, batch: int) -> int:
+    """Side of the largest window: that of the tile asked for, or as memory allows."""
+    multiple = spec.multiple_of
+    if tile:
+        margin = -(-spec.margin // multiple) * multiple
+        return max(_SIDES[0], -(-tile // multiple) * multiple + 2 * margin)
+    side = math.isqrt(_MEMORY // (2 * spec.floats_per_pixel * batch))
+    return min(max(side, _SIDES[0]), _SIDES[1]) // multiple * multiple
 
 
 class _Program:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx.engines.base import Choice, Engine, Request, Runner
+from imgfx.engines.memory import allocating, cuda_budget, processor_budget
 from imgfx.errors import EngineError
 from imgfx.hookspecs import hookimpl
 from imgfx.model import Model
@@ -35,7 +36,9 @@ class TorchRunner:
 
         self.choice = choice
         self.largest = 0
-        self.batch = 8 if choice.device.startswith("cuda") else 1
+        on_cuda = choice.device.startswith("cuda")
+        self.batch = 8 if on_cuda else 1
+        self.memory = cuda_budget() if on_cuda else processor_budget()
         self._device, self._dtype = torch.device(choice.device), dtype
         network = fold_deconvolutions(network).to(self._device, dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -46,7 +49,11 @@ class TorchRunner:
 
         # Autocast gives each layer its input in the weights' type, whatever the network does.
         half = self._dtype != torch.float32
-        with torch.inference_mode(), torch.autocast(self._device.type, self._dtype, enabled=half):
+        with (
+            allocating(batch.shape, self.choice),
+            torch.inference_mode(),
+            torch.autocast(self._device.type, self._dtype, enabled=half),
+        ):
             tensor = torch.from_numpy(batch).to(self._device)
             if tensor.ndim == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)

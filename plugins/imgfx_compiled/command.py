@@ -13,7 +13,7 @@ from imgfx.settings import Settings
 
 if TYPE_CHECKING:
     from imgfx.catalog import Catalog
-    from imgfx.engines.base import Builds
+    from imgfx.engines.base import Builds, Request
     from imgfx.engines.cache import Listed
     from imgfx.model import Model
 
@@ -46,6 +46,13 @@ def engine() -> None:
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @click.option(
+    "--tile",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="For runs with this --tile. Chosen by memory when left out.",
+)
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="For runs with this --batch.")
+@click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -53,41 +60,56 @@ def engine() -> None:
 )
 @click.pass_obj
 def build(
-    catalog: Catalog, model: str, name: str, precision: str, device: str, weights: Path | None
+    catalog: Catalog,
+    model: str,
+    name: str,
+    precision: str,
+    device: str,
+    tile: int | None,
+    batch: int | None,
+    weights: Path | None,
 ) -> None:
     """Compile MODEL now, so that its first use is as fast as any.
 
+    TensorRT compiles for windows up to a size; a run finds what was compiled for its own --tile and
+    --batch, or without them. With TensorRT-RTX no GPU is needed here.
+
     \b
-    Example:
+    Examples:
       imgfx engine build superres-fast-x2 --engine openvino
+      imgfx engine build denoise-ae --engine tensorrt --precision fp16 --tile 1024 --batch 4
     """
-    from imgfx.engines.base import Builds
+    from imgfx.engines.base import Builds, Request
     from imgfx.session import Session
 
     found = catalog.model(model)
     compiling = catalog.engine(name)
     if isinstance(compiling, Builds):
-        click.echo(f"{model}: {_built(compiling, found, weights, device, precision)}")
+        request = Request(device, precision, _say, tile, batch)
+        click.echo(f"{model}: {_built(compiling, found, weights, request)}")
         return
-    settings = Settings(device=device, engine=name, precision=precision)
+    settings = Settings(device=device, engine=name, precision=precision, tile=tile, batch=batch)
     with (
-        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
         confined(f"model {model!r}"),
     ):
         loaded = session.load(found, weights)
         click.echo(f"{model}: {loaded.choice}")
 
 
-def _built(compiling: Builds, model: Model, path: Path | None, device: str, precision: str) -> str:
+def _say(text: str) -> None:
+    click.echo(f"imgfx: {text}", err=True)
+
+
+def _built(compiling: Builds, model: Model, path: Path | None, request: Request) -> str:
     """Without running it: the GPU may be another machine's."""
-    from imgfx.engines.base import Request
     from imgfx.weights import load_weights
 
     file = path or model.weights
     if file is None:
         raise WeightsError(f"{model.name} has no weights of its own yet; name some with --weights")
     with confined(f"model {model.name!r}"):
-        return compiling.build(model, load_weights(file), Request(device, precision))
+        return compiling.build(model, load_weights(file), request)
 
 
 @engine.command("list")

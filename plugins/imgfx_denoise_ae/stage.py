@@ -12,7 +12,7 @@ from imgfx_denoise_ae.model import FULL_SCALE, MODEL, UNKNOWN
 
 if TYPE_CHECKING:
     from imgfx.image import Image
-    from imgfx.session import LoadedModel, Session
+    from imgfx.session import Session
 
     _ParamType = click.ParamType[float | None]
 else:
@@ -67,22 +67,8 @@ def denoise(session: Session, strength: float, sigma: float | None, weights: Pat
     plane = UNKNOWN if sigma is None else sigma / FULL_SCALE
 
     def apply(image: Image) -> Image:
-        return image.with_pixels(_denoised(loaded, image, plane, strength))
+        if strength == 0:
+            return image
+        return image.with_pixels(loaded.restore(image, conditions=(plane,), strength=strength))
 
     return apply
-
-
-def _denoised(loaded: LoadedModel, image: Image, plane: float, strength: float) -> Any:
-    """(H, W, C) float32 without noise, as far as the strength says."""
-    from imgfx.image import float_from_pixels
-    from imgfx.session import as_gray, rgb_reader
-
-    if strength == 0:
-        return image.pixels
-    clean = loaded.restore(rgb_reader(image), image.height, image.width, (plane,))
-    if image.is_gray:
-        clean = as_gray(clean)
-    if strength < 1:
-        clean *= strength
-        clean += (1 - strength) * float_from_pixels(image.pixels)
-    return clean

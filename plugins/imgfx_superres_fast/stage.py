@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,7 @@ from imgfx_superres_fast.model import MODELS
 
 if TYPE_CHECKING:
     from imgfx.image import Image
-    from imgfx.session import LoadedModel, Session
+    from imgfx.session import Session
 
 
 @learned_filter("superres-fast")
@@ -40,15 +40,7 @@ def superres(session: Session, scale: str, weights: Path | None) -> Apply:
     loaded = session.load(MODELS[int(scale)], weights)
 
     def apply(image: Image) -> Image:
-        pixels = _enlarged(loaded, with_carried_colours(image))
+        pixels = loaded.restore(with_carried_colours(image))
         return image.with_pixels(pixels, enlarged_alpha(image, loaded.spec.scale))
 
     return apply
-
-
-def _enlarged(loaded: LoadedModel, image: Image) -> Any:
-    """(scale * H, scale * W, C) float32."""
-    from imgfx.session import as_gray, rgb_reader
-
-    pixels = loaded.restore(rgb_reader(image), image.height, image.width)
-    return as_gray(pixels) if image.is_gray else pixels

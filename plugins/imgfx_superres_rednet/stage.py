@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,7 @@ from imgfx_superres_rednet.model import MODEL
 
 if TYPE_CHECKING:
     from imgfx.image import Image
-    from imgfx.session import LoadedModel, Session
+    from imgfx.session import Session
 
 
 @learned_filter("superres-rednet")
@@ -42,16 +42,7 @@ def superres(session: Session, scale: str, weights: Path | None) -> Apply:
     factor = int(scale)
 
     def apply(image: Image) -> Image:
-        pixels = _enlarged(loaded, with_carried_colours(image), factor)
+        pixels = loaded.restore(with_carried_colours(image), enlarge=factor)
         return image.with_pixels(pixels, enlarged_alpha(image, factor))
 
     return apply
-
-
-def _enlarged(loaded: LoadedModel, image: Image, factor: int) -> Any:
-    """(factor * H, factor * W, C) float32."""
-    from imgfx.session import as_gray, enlarged_reader
-
-    height, width = factor * image.height, factor * image.width
-    pixels = loaded.restore(enlarged_reader(image, factor), height, width)
-    return as_gray(pixels) if image.is_gray else pixels

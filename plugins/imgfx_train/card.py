@@ -35,6 +35,7 @@ def card_text(run: Run, finished: bool) -> str:
 | | |
 |---|---|
 | architecture | `{plan.spec.architecture}`: {options} |
+| sees | {plan.spec.halo} pixels to each side by its layers{_measured(run)} |
 | parameters | {sum(p.numel() for p in run.learner.average.parameters()):,} |
 | data | {facts["data"]} |
 | licence of the data | {facts["licence"] or _UNSTATED} |
@@ -55,6 +56,10 @@ Made by
 
     {facts["command"]}
 """
+
+
+def _measured(run: Run) -> str:
+    return f", {run.reach} by measurement" if run.reach else ""
 
 
 def _figure(value: float | None) -> str:

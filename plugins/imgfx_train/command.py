@@ -259,7 +259,9 @@ def _network(
         weights = load_weights(request.init)
         if request.grow:
             return grown_network(model, weights, request.init), model.spec
-        return network_from_weights(model, weights, request.init), weights.spec
+        # What the weights reached is measured anew when they have changed.
+        spec = dataclasses.replace(weights.spec, reach=0)
+        return network_from_weights(model, weights, request.init), spec
     spec = model.spec if state is None else spec_of(state)
     return model.build(spec), spec
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from imgfx.errors import TrainingError
 from imgfx.files import write_file, write_image
 from imgfx.image import Image
 from imgfx.model import Model, ModelSpec
+from imgfx.training.reach import measured_reach
 from imgfx.training.recipe import Recipe, Task
 from imgfx.weights import Weights, save_weights, weights_from_network
 from imgfx_train.curves import can_draw, draw_curves
@@ -114,6 +116,8 @@ class Run:
         self.best = float("-inf")
         self._good: dict[str, Any] | None = None
         self._losses = Means()
+        self.reach = 0
+        """Of the averaged network, in input pixels; measured at the end."""
 
     def execute(self, show: Callable[[Run, Mapping[str, float]], None]) -> bool:
         """Trains until the run's length is reached or a stop is asked for; saves either way.
@@ -141,6 +145,8 @@ class Run:
         if self.learner.step > first or self.progress >= 1.0:
             self.save()  # at once, in case that whoever stops the run does not wait
             self._validate()
+            if self._processes.leads:
+                self.reach = measured_reach(self.learner.average, self.plan.spec)
             self.save()
         return self.progress >= 1.0
 
@@ -293,9 +299,8 @@ class Run:
             save_weights(path, self._weights())
 
     def _weights(self) -> Weights:
-        return weights_from_network(
-            self.learner.average, self.plan.spec, self.plan.model.name, self.facts()
-        )
+        spec = dataclasses.replace(self.plan.spec, reach=self.reach)
+        return weights_from_network(self.learner.average, spec, self.plan.model.name, self.facts())
 
     @property
     def digest(self) -> str:

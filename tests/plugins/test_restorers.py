@@ -169,10 +169,10 @@ def test_an_output_without_sense_fails_the_image(tmp_path, value, precision):
     path = write_weights(
         tmp_path / "bad.safetensors", DENOISE, change=lambda network: network.tail.bias.fill_(value)
     )
-    black = np.zeros((16, 16, 3), np.float32)
+    black = Image(np.zeros((16, 16, 3), np.float32))
     with Session(
         Settings(device="cpu", precision=precision), lambda _name: TorchEngine()
     ) as session:
         loaded = session.load(DENOISE, path)
         with pytest.raises(ImageError, match="makes no sense"):
-            loaded.restore(lambda _window: black, 16, 16, (-1.0,))
+            loaded.restore(black, conditions=(-1.0,))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,10 @@ def test_a_model_is_trained_and_runs_in_a_chain(tmp_path, shelf, train, capfd, m
     names |= {".samples.png", ".curves.png"}
     assert {path.name for path in tmp_path.iterdir()} == {f"a{name}" for name in names}
     weights = load_weights(tmp_path / "a.safetensors")
-    assert (weights.model, weights.spec) == (model, TINY[model][1])
+    spec = TINY[model][1]
+    assert (weights.model, replace(weights.spec, reach=0)) == (model, spec)
+    assert weights.spec.reach <= spec.halo
+    assert bool(weights.spec.reach) is (model != "gan-generate")
     assert weights.digest != digest(shelf / f"{model}.safetensors")
     assert {"steps": "3", "batch": "2", "licence": "CC0; MIT"}.items() <= facts().items()
     assert data in facts()["data"]
@@ -54,7 +58,7 @@ def test_a_model_is_trained_and_runs_in_a_chain(tmp_path, shelf, train, capfd, m
 
 def test_a_recipe_needs_no_weights_to_start_from(tmp_path, train, capfd):
     assert train("superres-rednet", "photos", "--steps", "1", "--batch", "1", new=False) == 0
-    assert load_weights(tmp_path / "a.safetensors").spec == REDNET.spec
+    assert replace(load_weights(tmp_path / "a.safetensors").spec, reach=0) == REDNET.spec
     assert "superres-rednet: 3 photos, 1 held out, of photos; cpu, fp32" in capfd.readouterr().err
 
 

@@ -1,0 +1,251 @@
+"""Restoring an image through a model: strength, gray, large results, and too little memory."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support import picture, pixels
+from support_models import TINY, write_weights
+
+import imgfx.session
+from imgfx.engines.base import Choice, Request
+from imgfx.engines.memory import allocating, free_memory, processor_budget
+from imgfx.engines.torch_engine import TorchEngine
+from imgfx.errors import ImageError, OutOfMemoryError
+from imgfx.image import Image, pixels_from_float
+from imgfx.model import Model, ModelSpec
+from imgfx.resample import resize
+from imgfx.session import Session
+from imgfx.settings import Settings
+from imgfx.weights import Weights, save_weights
+
+SPEC = ModelSpec("darken", halo=4, floats_per_pixel=10)
+BYTES = 4 * 10 + 3 * 4 * 6
+
+
+class Darkening:
+    """An engine whose networks darken what they are given, if it has so many pixels at most."""
+
+    name, preference = "darkening", {"cpu": 1}
+
+    def __init__(self, most=10**9, memory=1 << 40):
+        self.shapes, self.choice = [], Choice("darkening", "cpu", "fp32")
+        self.batch, self.largest, self.memory, self.most = 1, 0, memory, most
+
+    def missing(self):
+        return ""
+
+    def open(self, model, weights, request):
+        return self
+
+    def __call__(self, batch):
+        self.shapes.append(batch.shape)
+        with allocating(batch.shape, self.choice):
+            if batch[0, 0].size > self.most:
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return 0.8 * batch
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Answers a model on an engine, the session that it is in, and what was said."""
+
+    def load(engine, **settings):
+        path = tmp_path / "darken.safetensors"
+        save_weights(path, Weights(SPEC, {"w": np.zeros(1, np.float32)}, {}, "darken"))
+        model = Model("darken", SPEC, build=lambda spec: None, weights=path)
+        settings = Settings(engine="darkening", **settings)
+        session = Session(settings, lambda _name: engine)
+        return session.load(model), session
+
+    return load
+
+
+def test_memory_that_runs_out_halves_the_windows_and_is_said(loaded):
+    engine = Darkening(most=40_000)
+    model, session = loaded(engine)
+    image = Image(picture(300, 500))
+    result = model.restore(image)
+    np.testing.assert_allclose(result, 0.8 * image.pixels, atol=1e-6)
+    assert max(shape[2] * shape[3] for shape in engine.shapes if shape[2:] != (300, 500)) > 20_000
+    assert 2 <= len(session.notes) <= 3
+    said = "darken: too little memory for an input of 1x3x300x500 (darkening on cpu in fp32); "
+    assert session.notes[0] == said + "going on with smaller tiles"
+    # The next image begins with what has worked.
+    engine.shapes.clear()
+    model.restore(image)
+    assert max(shape[2] * shape[3] for shape in engine.shapes) <= 40_000
+    assert len(session.notes) <= 3
+
+
+def test_windows_are_cut_to_the_engines_memory(loaded):
+    engine = Darkening(memory=60_000 * BYTES)
+    model, session = loaded(engine)
+    model.restore(Image(picture(300, 500)))
+    sizes = [shape[2] * shape[3] for shape in engine.shapes]
+    assert 40_000 < max(sizes) <= 60_000
+    assert session.notes == []
+
+
+def test_an_image_for_which_no_memory_is_found_fails(loaded):
+    model, _ = loaded(Darkening(most=10))
+    with pytest.raises(ImageError, match="darken: too little memory for an input of"):
+        model.restore(Image(picture(100, 100)))
+
+
+@pytest.mark.parametrize(
+    ("tile", "advice"), [(0, "--tile 0: too little memory .*; leave it out"),
+                         (90, "too little memory .*; choose a smaller --tile")],
+)  # fmt: skip
+def test_a_tile_that_was_asked_for_is_kept_or_refused(loaded, tile, advice):
+    model, _ = loaded(Darkening(most=1000), tile=tile)
+    with pytest.raises(ImageError, match=advice):
+        model.restore(Image(picture(100, 100)))
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate"),
+    RuntimeError("std::bad_alloc"), RuntimeError("could not allocate memory"),
+])  # fmt: skip
+def test_libraries_say_in_many_ways_that_memory_ran_out(error):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"an input of 1x2 \(here\)"),
+        allocating((1, 2), "here"),
+    ):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_it():
+    with pytest.raises(RuntimeError, match="shapes differ"), allocating((1, 1), "here"):
+        raise RuntimeError("shapes differ")
+
+
+def test_the_budget_is_little_and_never_nothing(monkeypatch):
+    assert free_memory() > 0
+    for free, budget in [(0, 64 << 20), (1 << 30, 256 << 20), (1 << 40, 576 << 20)]:
+        monkeypatch.setattr("imgfx.engines.memory.free_memory", lambda free=free: free)
+        assert processor_budget() == budget
+
+
+def test_a_container_with_less_memory_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    monkeypatch.setattr("imgfx.engines.memory._GROUP", tmp_path)
+    assert free_memory() == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 2_000_000
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+def test_strength_is_the_share_of_the_change(loaded, strength):
+    model, _ = loaded(Darkening(memory=5000 * BYTES))
+    image = Image(pixels(120, 90, dtype="uint16"))
+    expected = image.pixels / 65535 * (1 - 0.2 * strength)
+    np.testing.assert_allclose(model.restore(image, strength=strength), expected, atol=1e-6)
+
+
+def test_gray_stays_gray(loaded):
+    model, _ = loaded(Darkening())
+    image = Image(picture(40, 30, 1))
+    result = model.restore(image)
+    assert result.shape == (40, 30, 1)
+    np.testing.assert_allclose(result, 0.8 * image.pixels, atol=1e-6)
+
+
+def test_an_image_is_enlarged_before_the_network(loaded):
+    model, _ = loaded(Darkening(memory=5000 * BYTES))
+    image = Image(picture(40, 30))
+    expected = np.clip(resize(image.pixels, 120, 90), 0, 1) * 0.8
+    np.testing.assert_allclose(model.restore(image, enlarge=3), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [("uint8", "uint16"), ("float32", "float32")])
+def test_large_results_take_half_the_memory(loaded, monkeypatch, depth, dtype):
+    monkeypatch.setattr(imgfx.session, "_LARGE", 10_000)
+    model, _ = loaded(Darkening())
+    image = Image(pixels_from_float(picture(60, 70), depth), depth=depth)
+    result = model.restore(image)
+    assert result.dtype == dtype
+    expected = 0.8 * pixels_from_float(image.pixels, "float32")
+    np.testing.assert_allclose(pixels_from_float(result, "float32"), expected, atol=1e-5)
+    assert model.restore(Image(picture(20, 20))).dtype == np.float32
+
+
+TIGHT = """
+import resource, sys
+import numpy as np
+from imgfx.image import Image
+from imgfx.engines.torch_engine import TorchEngine
+from imgfx.session import Session
+from imgfx.settings import Settings
+from support_models import TINY
+import torch
+torch.set_num_threads(1)
+model = TINY["superres-rednet"][0]
+session = Session(Settings(engine="torch", device="cpu", precision="fp32"), lambda _: TorchEngine())
+from pathlib import Path
+loaded = session.load(model, Path(sys.argv[1]))
+rng = np.random.default_rng(0)
+image = Image(rng.random((1200, 1200, 3), dtype=np.float32))
+loaded.restore(Image(image.pixels[:64, :64].copy()))
+loaded._pixels = 1200 * 1200
+free = resource.getrlimit(resource.RLIMIT_AS)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (90 << 20), free[1]))
+tight = loaded.restore(image)
+resource.setrlimit(resource.RLIMIT_AS, free)
+assert session.notes, "memory did not run out"
+loaded._pixels = 1200 * 1200
+assert abs(loaded.restore(image) - tight).max() < 1e-5
+print(len(session.notes))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of memory")
+def test_pytorch_goes_on_when_memory_runs_out_for_real(tmp_path):
+    path = write_weights(tmp_path / "r.safetensors", *TINY["superres-rednet"])
+    line = [sys.executable, "-c", TIGHT, path]
+    ended = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=imgfx_tests(), timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert int(ended.stdout) >= 1
+
+
+def imgfx_tests():
+    from support import ROOT
+
+    return ROOT / "tests"
+
+
+def test_a_batch_on_cuda_is_as_large_as_memory_allows():
+    # What `Limits.pixels` bounds is the windows of a call together.
+    from imgfx.tiling import Limits, run_tiled
+
+    sizes = []
+
+    def run(batch):
+        sizes.append(batch.shape[0] * batch.shape[2] * batch.shape[3])
+        return batch
+
+    black = SimpleNamespace(pixels=np.zeros((64, 640, 3), np.float32))
+    run_tiled(
+        lambda w: black.pixels[w.top : w.bottom, w.left : w.right], 64, 640, SPEC, run,
+        lambda *_: None, limits=Limits(tile=32, pixels=6000), batch=8,
+    )  # fmt: skip
+    assert max(sizes) <= 6000
+    assert max(sizes) > 3000
+
+
+def test_the_reference_engine_tells_its_memory():
+    model, spec = TINY["superres-rednet"]
+    from imgfx.weights import weights_from_network
+
+    weights = weights_from_network(model.build(spec), spec, model.name, {})
+    runner = TorchEngine().open(model, weights, Request("cpu", "fp32"))
+    assert 64 << 20 <= runner.memory <= 576 << 20
