@@ -171,7 +171,7 @@ def _measure_filter(
     # What a stage prints must not get between the figures.
     with (
         guarded_stdout(),
-        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
     ):
         with confined(f"stage {command.name!r}"):
             apply = _started(command, protocol, weights, session)
@@ -199,10 +199,14 @@ def _generated(
     judge = catalog.model(model.judge) if model.judge else None
     with (
         guarded_stdout(),
-        Session(settings, catalog.engine, engines=catalog.names("engine")) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
         confined(f"model {model.name!r}"),
     ):
         return measure(session.load(model, weights), judge, data, count, save)
+
+
+def _say(text: str) -> None:
+    click.echo(f"imgfx: {text}", err=True)
 
 
 def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Protocol:

@@ -16,9 +16,35 @@ from imgfx.weights import weights_from_network
 from imgfx_superres_fast.model import MODELS as FAST
 from imgfx_superres_fast.model import fast_spec
 
+
+class Foreign(torch.nn.Module):
+    """A third party's network, with what the bundled ones do not have.
+
+    Depthwise convolution, PReLU, batch normalisation, channel attention, a deconvolution of stride
+    2 and bilinear enlarging.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.depthwise = torch.nn.Conv2d(3, 6, 3, padding=1, groups=3)
+        self.slope = torch.nn.PReLU(6)
+        self.norm = torch.nn.BatchNorm2d(6)
+        self.down = torch.nn.Conv2d(6, 8, 2, stride=2)
+        self.attention = torch.nn.Conv2d(8, 8, 1)
+        self.up = torch.nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1)
+
+    def forward(self, x):
+        inner = self.down(self.norm(self.slope(self.depthwise(x))))
+        inner = inner * torch.sigmoid(self.attention(inner.amax(dim=1, keepdim=True) + inner))
+        change = torch.tanh(self.up(inner))
+        return torch.nn.functional.interpolate(x + change, scale_factor=2, mode="bilinear")
+
+
+FOREIGN = ModelSpec("foreign-1", scale=2, halo=6, multiple_of=2)
 MODELS = {
     **TINY,
     **{f"superres-fast-x{s}": (FAST[s], fast_spec(s, 8, 1)) for s in FAST},
+    "foreign": (Model("foreign", FOREIGN, build=lambda _spec: Foreign()), FOREIGN),
 }
 
 
