@@ -6,11 +6,27 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
+
+if os.name == "posix":
+    import fcntl
+
+TEMPORARY = r"\.(.{1,40})\.[0-9a-f]{8}\.tmp"
+"""What names of temporary files match in full; the group is the beginning of the file's own."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(
+    path: Path, data: bytes, before: Callable[[os.stat_result], None] = lambda _found: None
+) -> None:
     """Writes a file by a temporary one beside it and a rename; makes its folder.
+
+    Args:
+        path: the file.
+        data: its content.
+        before: called when all is written, just before the rename, with what the file's size and
+            time will be.
 
     Raises:
         OSError: it cannot be written; nothing is left behind, an older file stays as it was.
@@ -20,12 +36,37 @@ def write_whole(path: Path, data: bytes) -> None:
     _make_folder(path.parent)
     try:
         with temporary.open("xb") as file:
+            _hold(file)
             file.write(data)
-        os.replace(temporary, path)
+            file.flush()
+            before(os.fstat(file.fileno()))
+            if os.name == "posix":
+                os.replace(temporary, path)
+        if os.name != "posix":  # where open files cannot be renamed
+            os.replace(temporary, path)
     finally:
         # After the rename there is nothing under this name; after any failure there may be.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _hold(file: BinaryIO) -> None:
+    """Marks a temporary file as somebody's for as long as it is open."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):  # of file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether whoever wrote a temporary file is gone; False where that cannot be told."""
+    if os.name != "posix":
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

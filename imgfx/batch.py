@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -14,12 +16,18 @@ import click
 
 from imgfx import __version__
 from imgfx.chain import describe
-from imgfx.errors import confined
+from imgfx.engines.base import Choice
+from imgfx.errors import ImgfxError, confined
 from imgfx.files import write_file
+from imgfx.interrupts import Interrupts
+from imgfx.journal import Journal, Stamp, digest_of, remove_abandoned, stamp_of
 from imgfx.pipeline import Chain, Outcome, Report, StartedChain
+from imgfx.plan import plan_of, show_plan
 from imgfx.plugins import Registry
+from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, runner_named
 from imgfx.session import Session
 from imgfx.settings import Settings
+from imgfx.stage import Item, Journaled, Sink
 
 
 class Bar(Protocol):
@@ -75,8 +83,21 @@ class Teller:
             self._release()
 
 
-def run_chain(chain: Chain, settings: Settings, registry: Registry, images_out: int) -> None:
+def run_chain(
+    chain: Chain,
+    settings: Settings,
+    registry: Registry,
+    images_out: int,
+    parts: Mapping[int, Part] | None = None,
+) -> None:
     """Runs a chain to its end.
+
+    Args:
+        chain: what is to be run.
+        settings: how.
+        registry: the plugins.
+        images_out: the descriptor that stands for stdout.
+        parts: by the `id` of a stage, how other processes make it.
 
     Raises:
         BatchError: some images failed; the others are written.
@@ -84,32 +105,136 @@ def run_chain(chain: Chain, settings: Settings, registry: Registry, images_out: 
     """
     if settings.engine != "auto":
         registry.engine(settings.engine)  # refused even where no stage would ask for it
-    engines = registry.names("engine")
-    with Session(
-        settings, registry.engine, images_out, engines, partial(_say, not settings.quiet)
-    ) as session:
+    runner = runner_named(settings.runner, registry)
+    elsewhere = ElsewhereEngine() if runner.elsewhere and not settings.dry_run else None
+    with _session(settings, registry, images_out, elsewhere) as session:
         started = chain.start(session)
         _check_targets(chain, started)
         if settings.dry_run:
-            _show_plan(chain, started, session)
+            with _ledger(chain, started, session) as ledger:
+                plan = plan_of(chain, started, session, ledger)
+                show_plan(plan, images_out if settings.json else None)
             return
-        for loaded in session.models:
-            told = settings.verbose or (settings.engine == "auto" and not settings.quiet)
-            _say(told, f"{loaded.model.name}: {loaded.choice}")
-        total, report = started.items.count, Report()
+        if elsewhere is None:
+            _tell_models(session, settings)
+        report = Report()
         _write_report(settings, chain, session, report)  # fails now or not at all
-        with _progress(settings, total) as bar, Teller(settings, bar) as tell:
+        with _ledger(chain, started, session) as ledger, _interrupts(started, settings) as stop:
             try:
-                started.run(
-                    jobs=settings.jobs,
-                    stop_on_error=settings.on_error == "stop",
-                    observe=tell,
-                    report=report,
+                work = Work(
+                    started,
+                    settings,
+                    report,
+                    lambda _outcome: None,
+                    ledger,
+                    stop,
+                    _blueprint(chain, settings, parts or {}),
+                    partial(_learn, session, settings, elsewhere),
+                    partial(_say, not settings.quiet),
                 )
+                _run(runner, work)
+            except KeyboardInterrupt:
+                if stop is None or stop.came is None:
+                    raise
+                report.stopped = True
             finally:
                 _write_report(settings, chain, session, report)
+    if stop is not None and stop.came is not None and report.stopped:
+        again = ", the same command goes on" if ledger is not None else ""
+        click.echo(f"imgfx: interrupted; {_count(report)}{again}", err=True)
+        raise click.exceptions.Exit(stop.exit_code)
     report.raise_for_failures()
-    _say(report.done > 1 and not settings.quiet, f"{report.done} images done")
+    _say(report.done > 1 and not settings.quiet, f"{_count(report)}")
+
+
+def _session(
+    settings: Settings, registry: Registry, images_out: int, elsewhere: ElsewhereEngine | None
+) -> Session:
+    """The run's session; where models run elsewhere, one that opens none."""
+    say = partial(_say, not settings.quiet)
+    if elsewhere is None:
+        return Session(settings, registry.engine, images_out, registry.names("engine"), say)
+    there = replace(settings, engine=elsewhere.name)
+    return Session(there, lambda _name: elsewhere, images_out, [elsewhere.name], say)
+
+
+def _tell_models(session: Session, settings: Settings) -> None:
+    told = settings.verbose or (settings.engine == "auto" and not settings.quiet)
+    for loaded in session.models:
+        _say(told, f"{loaded.model.name}: {loaded.choice}")
+
+
+def _learn(
+    session: Session,
+    settings: Settings,
+    elsewhere: ElsewhereEngine | None,
+    choices: Mapping[str, Choice],
+    notes: Sequence[str],
+) -> None:
+    """What runs the models of the run's other processes; said where it is news."""
+    before = [loaded.choice for loaded in session.models]
+    if elsewhere is not None:
+        elsewhere.learn(choices)
+    if before != [loaded.choice for loaded in session.models]:
+        _tell_models(session, settings)
+    session.notes.extend(note for note in notes if note not in session.notes)
+
+
+def _blueprint(chain: Chain, settings: Settings, parts: Mapping[int, Part]) -> Blueprint | None:
+    """How other processes make the filters and the sink; None where they cannot."""
+    stages = (*chain.filters, chain.sink)
+    if any(id(stage) not in parts for stage in stages):
+        return None
+    *filters, sink = (parts[id(stage)] for stage in stages)
+    return Blueprint(filters, sink, settings, Path.cwd())
+
+
+def _run(runner: ChainRunner, work: Work) -> None:
+    settings = work.settings
+    with _progress(settings, work.chain.items.count) as bar, Teller(settings, bar) as tell:
+        runner.run(replace(work, observe=tell))
+
+
+def _count(report: Report) -> str:
+    earlier = f", {report.kept} of them earlier" if report.kept else ""
+    return f"{report.done} image{'' if report.done == 1 else 's'} done{earlier}"
+
+
+@contextmanager
+def _interrupts(started: StartedChain, settings: Settings) -> Iterator[Interrupts | None]:
+    """Of a single image an interrupt is the end; of several the ones in work are finished."""
+    if started.items.count == 1:
+        yield None
+        return
+    with Interrupts(partial(_say, not settings.quiet)) as interrupts:
+        yield interrupts
+
+
+@contextmanager
+def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[BatchLedger | None]:
+    """The journal of a batch that is written to files; None of anything else."""
+    sink, count = started.sink, started.items.count
+    if not isinstance(sink, Journaled) or count is None or count < 2:
+        yield None
+        return
+    folder = sink.journal_folder()
+    if folder is None:
+        yield None
+        return
+    if not session.settings.dry_run:
+        targets = (Path(started.sink.target(item, n)) for n, item in enumerate(started.items))
+        remove_abandoned(targets)
+    digests = (
+        digest_of(stages, sink.journal_options(), session.models)
+        for stages in (chain.filters, (chain.source, *chain.filters))
+    )
+    journal = Journal(folder, *digests, writable=not session.settings.dry_run)
+    ledger = BatchLedger(journal, started.sink, session.settings)
+    sink.keep_journal(ledger.note)
+    try:
+        yield ledger
+    finally:
+        journal.close()
 
 
 def _say(wanted: bool, text: str) -> None:
@@ -126,22 +251,6 @@ def _check_targets(chain: Chain, started: StartedChain) -> None:
         for index, item in enumerate(started.items):
             with confined(f"stage {chain.sink.name!r}"):
                 check(item, index)
-
-
-def _show_plan(chain: Chain, started: StartedChain, session: Session) -> None:
-    """What would be done, on stderr."""
-    for loaded in session.models:
-        click.echo(f"model   {loaded.model.name}: {loaded.choice}", err=True)
-    steps = " | ".join(stage.name for stage in (chain.source, *chain.filters, chain.sink))
-    click.echo(f"chain   {steps}", err=True)
-    if started.items.count is None:
-        click.echo("images  from stdin, as they come", err=True)
-        return
-    with confined(f"stage {chain.source.name!r}"):
-        for index, item in enumerate(started.items):
-            with confined(f"stage {chain.sink.name!r}"):
-                target = started.sink.target(item, index)
-            click.echo(f"image   {item.origin} -> {target}", err=True)
 
 
 def _progress(settings: Settings, total: int | None) -> AbstractContextManager[Bar | None]:
@@ -171,17 +280,65 @@ def _write_report(settings: Settings, chain: Chain, session: Session, report: Re
         ],
         "notes": session.notes,
         "done": report.done,
+        "kept": report.kept,
         "failed": report.failed,
-        "images": [_image(outcome) for outcome in report.outcomes],
+        "images": [_image(outcome, session) for outcome in report.outcomes],
     }
     write_file(settings.report, (json.dumps(data, indent=2) + "\n").encode())
 
 
-def _image(outcome: Outcome) -> Mapping[str, Any]:
+def _image(outcome: Outcome, session: Session) -> Mapping[str, Any]:
+    here = [loaded.choice for loaded in session.models]
+    ran = [] if outcome.kept else here if outcome.ran is None else outcome.ran
     return {
         "input": outcome.origin,
         "output": outcome.output,
+        "kept": outcome.kept,
         "seconds": round(outcome.seconds, 4),
+        "engine": "+".join(dict.fromkeys(choice.engine for choice in ran)) or None,
+        "precision": "+".join(dict.fromkeys(choice.precision for choice in ran)) or None,
         "warnings": list(outcome.notes),
         "error": outcome.error,
     }
+
+
+class BatchLedger:
+    """What earlier runs of a batch have done; notes what this one does. Satisfies `Ledger`."""
+
+    def __init__(self, journal: Journal, sink: Sink, settings: Settings) -> None:
+        self._journal, self._sink, self._settings = journal, sink, settings
+        self._read: dict[int, Stamp | None] = {}
+
+    def known(self, item: Item, index: int) -> Outcome | None:
+        """See `Ledger`."""
+        try:
+            target = self._sink.target(item, index)
+        except ImgfxError:
+            return None  # said when it is its turn
+        # Before it is read: what changes while it is read is changed when the batch is run again.
+        self._read[index] = stamp_of(item.path)
+        if self._settings.redo:
+            return None
+        entry = self._journal.known(item.path, item.origin, Path(target))
+        if entry is None:
+            return None
+        if entry.error is None:
+            return Outcome(item.origin, target, 0.0, kept=True)
+        if self._settings.retry_failed:
+            return None
+        again = "failed in an earlier run; --retry-failed tries again"
+        return Outcome(item.origin, None, 0.0, error=f"{entry.error} ({again})")
+
+    def note(self, item: Item, index: int, target: Path, stamp: Stamp) -> None:
+        """See `Note`."""
+        read = self._read.pop(index, None)
+        self._journal.done(item.path, item.origin, read, target, stamp)
+
+    def failed(self, item: Item, index: int, error: str) -> None:
+        """See `Ledger`."""
+        try:
+            target = Path(self._sink.target(item, index))
+        except ImgfxError:
+            return
+        read = self._read.pop(index, None)
+        self._journal.failed(item.path, item.origin, read, target, error)

@@ -14,7 +14,7 @@ class Catalog(Protocol):
     """The object of every management command's Click context (`click.pass_obj`)."""
 
     def names(self, *kinds: str) -> list[str]:
-        """The names on offer of these kinds: source, filter, sink, command, model, engine."""
+        """The names on offer of these kinds, such as source, model or runner."""
         ...
 
     def stage(self, name: str) -> StageCommand | None:

@@ -65,8 +65,29 @@ def run_options() -> list[click.Option]:
             help="Images decoded and encoded beside the one in the network.",
         ),
         click.Option(
+            ["--runner"], default="local", show_default=True, metavar="NAME",
+            help="Where the chain runs: local, ray (a cluster), or a plugin's.",
+        ),
+        click.Option(
+            ["--ray-address", "runner_address"], metavar="ADDRESS",
+            help="With --runner ray: the cluster; else RAY_ADDRESS, or a Ray of one's own.",
+        ),
+        click.Option(
+            ["--max-pixels"], type=click.FloatRange(0), default=500.0, show_default=True,
+            metavar="MEGAPIXELS", callback=_no_nan,
+            help="Refuse to read larger images; 0 reads whatever there is.",
+        ),
+        click.Option(
             ["--on-error"], type=click.Choice(["continue", "stop"]), default="continue",
             show_default=True, help="What a failed image does to the others.",
+        ),
+        click.Option(
+            ["--retry-failed"], is_flag=True,
+            help="Try again what failed in an earlier run of the same batch.",
+        ),
+        click.Option(
+            ["--redo"], is_flag=True,
+            help="Make every image of a batch, also what an earlier run has done.",
         ),
         click.Option(
             ["--report"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -75,9 +96,16 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["-n", "--dry-run"], is_flag=True, help="Show what would be done, and do nothing."
         ),
+        click.Option(["--json"], is_flag=True, help="With --dry-run: the plan as JSON on stdout."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
         click.Option(["-v", "--verbose"], is_flag=True, help="Say what runs where, and times."),
     ]  # fmt: skip
+
+
+def _no_nan(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if value != value:
+        raise click.BadParameter("nan is no number of megapixels", ctx, parameter)
+    return value
 
 
 class Root(click.Group):
@@ -145,18 +173,24 @@ def _run(ctx: click.Context, words: Sequence[str], registry: Registry) -> None:
     from imgfx.chain import order_stages, parse_pieces, split_line
 
     options = run_options()
-    stages, given = parse_pieces(split_line(words, registry, options), ctx, options)
+    pieces = split_line(words, registry, options)
+    stages, given = parse_pieces(pieces, ctx, options)
     settings = _settings({**ctx.params, **given})
     # From here on pixels are handled, and numpy and OpenCV are imported.
     from imgfx.batch import run_chain
     from imgfx.pipeline import Chain
+    from imgfx.runners import Part
     from imgfx.stdio import stdin_stage, stdout_stage
     from imgfx.streams import guarded_stdout
 
     chain = Chain(*order_stages(stages, stdin_stage(), stdout_stage()))
+    parts = {
+        id(stage): Part(registry.full_name(piece.command), stage.options)
+        for piece, stage in zip(pieces, stages, strict=True)
+    }
     with guarded_stdout() as images_out:
         try:
-            run_chain(chain, settings, registry, images_out)
+            run_chain(chain, settings, registry, images_out, parts)
         finally:
             _flush_c_library()
 

@@ -7,9 +7,11 @@ depth and alpha are converted here, and every answer is checked.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,41 +27,109 @@ from imgfx.formats import (
     DamagedError,
     Format,
     Inspection,
+    declared_size,
     format_from_suffix,
     jpeg,
     png,
     pnm,
     sniff,
     tiff,
+    y4m,
 )
 from imgfx.image import Depth, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
+from imgfx.settings import MEGAPIXELS
 
-MOST_PIXELS = 2**29
-"""Larger images are refused before anything is allocated for them."""
+MOST_PIXELS = round(MEGAPIXELS * 1_000_000)
+"""Larger images are refused before anything is allocated for them, unless more is allowed."""
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it names no file; we do
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, most_pixels: int | None = MOST_PIXELS) -> Image:
     """The image of a file, upright, with its metadata.
+
+    Args:
+        path: the file.
+        most_pixels: a larger image is refused; None reads any.
 
     Raises:
         DecodeError: missing, unreadable, damaged or of an unknown format.
     """
     try:
+        data = _whole_file(path, most_pixels)
+    except OSError as error:
+        raise DecodeError(f"{path}: cannot read: {error.strerror}") from error
+    except DamagedError as error:
+        raise DecodeError(f"{path}: {error}") from error
+    return replace(decode(data, str(path), most_pixels=most_pixels), name=path.stem, source=path)
+
+
+_HEAD = 1 << 16
+_MOST_BYTES_A_PIXEL = 16
+"""Of RGBA in 32 bits each; plain-text PNM may need some more, and damaged compression."""
+_MOST_RIDERS = 1 << 26
+"""Bytes of metadata, and of what else is no pixel."""
+
+
+def most_bytes(pixels: int) -> int:
+    """That a file with so many pixels may reasonably have; more are not read."""
+    return pixels * _MOST_BYTES_A_PIXEL + _MOST_RIDERS
+
+
+def _whole_file(path: Path, most_pixels: int | None) -> bytes:
+    """A file's bytes, or only the first ones where these show that it is refused.
+
+    Raises:
+        OSError: it cannot be read.
+        DamagedError: it is larger than any image that is allowed.
+    """
+    with io.BufferedReader(path.open("rb", buffering=0), _HEAD) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most_pixels is not None and size > _HEAD:
+            head = file.peek()
+            known = sniff(head)
+            width, height = (declared_size(known, head) if known else None) or (0, 0)
+            if known is None or width * height > most_pixels:
+                return head
+            if size > most_bytes(most_pixels):
+                raise DamagedError(
+                    f"{size >> 20} MiB, more than the limit for an image of "
+                    f"{_megapixels(most_pixels)} megapixels; --max-pixels raises it"
+                )
+        return file.read()
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of a file's image, upright, from its headers alone.
+
+    Raises:
+        DecodeError: missing, unreadable, damaged where the headers are, or of an unknown format.
+    """
+    try:
         data = path.read_bytes()
     except OSError as error:
         raise DecodeError(f"{path}: cannot read: {error.strerror}") from error
-    return replace(decode(data, str(path)), name=path.stem, source=path)
+    known = sniff(data)
+    if known is None:
+        raise DecodeError(f"{path}: not an image of a known format")
+    try:
+        found = INSPECTORS[known.name](data)
+    except DamagedError as error:
+        raise DecodeError(f"{path}: {error}") from error
+    turned = (found.turn or exif.orientation(found.metadata.exif)) >= 5
+    return (found.height, found.width) if turned else (found.width, found.height)
 
 
-def decode(data: bytes, origin: str, name: str = "image") -> Image:
+def decode(
+    data: bytes, origin: str, name: str = "image", most_pixels: int | None = MOST_PIXELS
+) -> Image:
     """The first image of a file's bytes, upright, with its metadata and original depth.
 
     Args:
         data: a whole file.
         origin: its name, for messages.
         name: the image's, unless an imgfx process has written one into a stream.
+        most_pixels: a larger image is refused by its header, whatever follows; None reads any.
 
     Raises:
         DecodeError: damaged, too large, or of an unknown format.
@@ -70,19 +140,31 @@ def decode(data: bytes, origin: str, name: str = "image") -> Image:
     if known is None:
         raise DecodeError(f"{origin}: not an image of a known format")
     try:
+        width, height = declared_size(known, data) or (0, 0)
+        _check_size(width, height, width * height, most_pixels)
         inspection = INSPECTORS[known.name](data)
-        _check_size(inspection)
+        _check_size(inspection.width, inspection.height, inspection.pixels, most_pixels)
         samples, inspection = _samples(data, known, inspection)
         return _image_from_samples(samples, inspection, inspection.name or name)
     except DamagedError as error:
         raise DecodeError(f"{origin}: {error}") from error
+    except MemoryError as error:
+        raise DecodeError(f"{origin}: too little memory to decode it") from error
 
 
-def _check_size(inspection: Inspection) -> None:
-    if inspection.width * inspection.height > MOST_PIXELS:
+def _check_size(width: int, height: int, pixels: int, most_pixels: int | None) -> None:
+    """Refuses more pixels than are allowed, which may lie in a part that is larger than all."""
+    if most_pixels is not None and pixels > most_pixels:
+        part = "" if pixels <= width * height else " in parts that need more room"
         raise DamagedError(
-            f"{inspection.width}x{inspection.height} pixels, more than the limit of {MOST_PIXELS}"
+            f"{width}x{height} pixels{part}, more than the limit: {_megapixels(pixels)} megapixels "
+            f"where {_megapixels(most_pixels)} are allowed; --max-pixels raises it"
         )
+
+
+def _megapixels(pixels: int) -> str:
+    """Exact, and without zeros at its end."""
+    return f"{pixels / 1_000_000:.6f}".rstrip("0").rstrip(".")
 
 
 def _samples(
@@ -91,6 +173,8 @@ def _samples(
     """(H, W, C) as stored, in RGB or RGBA order, and what the decoder says of the metadata."""
     if known.name in ("ppm", "pam"):
         return pnm.decode(data), inspection
+    if known.name == "y4m":
+        return y4m.decode(data), inspection
     shown = data
     if known.name == "tiff":
         shown = tiff.neutral(data)
@@ -102,7 +186,7 @@ def _samples(
             np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED
         )
     except cv2.error as error:
-        raise DamagedError(f"damaged {known.name}: {error.err}") from error
+        raise _reason(error, known.name) from error
     samples, kinds, parts = decoded
     if samples is None or samples.size == 0:
         raise DamagedError(f"damaged {known.name}, or of an unusual kind: it cannot be decoded")
@@ -115,6 +199,17 @@ def _samples(
         blob = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0") or None
         inspection = replace(inspection, metadata=replace(inspection.metadata, exif=blob))
     return _rgb_from_bgr(samples), inspection
+
+
+def _reason(error: cv2.error, name: str) -> DamagedError:
+    if error.code == cv2.Error.STS_NO_MEM:
+        return DamagedError("too little memory to decode it")
+    if "CV_IO_MAX_IMAGE" in error.err:
+        return DamagedError(
+            "larger than OpenCV decodes; OPENCV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT in the "
+            "environment raise its limits"
+        )
+    return DamagedError(f"damaged {name}: {error.err}")
 
 
 def _known_depth(samples: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
@@ -214,6 +309,7 @@ def encode(
     quality: int | None = None,
     origin: str = "",
     stream: bool = False,
+    rate: Fraction | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
     """A file's bytes, and a note on each thing that the format cannot hold.
 
@@ -224,6 +320,7 @@ def encode(
             format's own default.
         origin: the target's name, for messages.
         stream: cheap compression, and the image's name goes along (PNG).
+        rate: frames a second (Y4M); None is that of the video it comes from, else 25.
 
     Raises:
         EncodeError: too large for the format, or the codec fails.
@@ -238,6 +335,8 @@ def encode(
     metadata = _storable_metadata(image, target, samples.shape[2], notes)
     if target.name in ("ppm", "pam"):
         return pnm.encode(samples, pam=target.name == "pam"), tuple(notes)
+    if target.name == "y4m":
+        return y4m.encode(samples, image.metadata.video, rate), tuple(notes)
     if target.name == "png" and samples.shape[2] == 2:
         data = png.encode_gray_alpha(samples)
     else:
@@ -353,8 +452,15 @@ def _parameters(
     return []
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(
+    path: Path, data: bytes, before: Callable[[os.stat_result], None] = lambda _found: None
+) -> None:
     """Writes a file by a temporary one beside it and a rename: whole, or not at all.
+
+    Args:
+        path: the file.
+        data: its content.
+        before: called just before the rename, with what the file's size and time will be.
 
     Raises:
         EncodeError: it cannot be written; nothing is left behind.
@@ -364,7 +470,8 @@ def write_file(path: Path, data: bytes) -> None:
             path.write_bytes(data)  # a device or a named pipe, which a rename would replace
         else:
             # A link stays one, and what it leads to is written.
-            write_whole(Path(os.path.realpath(path)) if path.is_symlink() else path, data)
+            real = Path(os.path.realpath(path)) if path.is_symlink() else path
+            write_whole(real, data, before)
     except OSError as error:
         raise EncodeError(f"{path}: cannot write: {error.strerror}") from error
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from imgfx.engines.base import Engine
     from imgfx.model import Model
+    from imgfx.runners import ChainRunner
     from imgfx.stage import StageCommand
 
 PROJECT = "imgfx"
@@ -37,6 +38,7 @@ GROUPS = {
     "command": "imgfx.commands.v1",
     "model": "imgfx.models.v1",
     "engine": "imgfx.engines.v1",
+    "runner": "imgfx.runners.v1",
 }
 """Entry-point groups by kind; the suffix is the API's version."""
 
@@ -63,3 +65,8 @@ def imgfx_models() -> Sequence[Model]:  # type: ignore[empty-body]
 @hookspec
 def imgfx_engines() -> Sequence[Engine]:  # type: ignore[empty-body]
     """Engines for `--engine`; called when one is first used. Opening one may still fail."""
+
+
+@hookspec
+def imgfx_runners() -> Sequence[ChainRunner]:  # type: ignore[empty-body]
+    """What can run a chain, for `--runner`; called when one is first used."""

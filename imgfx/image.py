@@ -31,9 +31,11 @@ class Metadata:
     """An ICC profile of the pixels' colour space."""
     dpi: tuple[float, float] | None = None
     """Horizontal and vertical resolution in pixels per inch."""
+    video: str | None = None
+    """Of a video's frame: its rate, interlacing and pixel aspect as in Y4M, "F25:1 Ip A1:1"."""
 
     def __bool__(self) -> bool:
-        return any((self.exif, self.xmp, self.icc, self.dpi))
+        return any((self.exif, self.xmp, self.icc, self.dpi, self.video))
 
 
 @dataclass(frozen=True)

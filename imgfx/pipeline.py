@@ -6,8 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -15,7 +16,9 @@ from imgfx.errors import BatchError, ImageError, ImgfxError, confined, surprise
 from imgfx.stage import Apply, Item, Items, Sink, Stage
 
 if TYPE_CHECKING:
+    from imgfx.engines.base import Choice
     from imgfx.image import Image
+    from imgfx.interrupts import Interrupts
     from imgfx.session import Session
 
 
@@ -33,6 +36,25 @@ class Outcome:
     """In the filters and in encoding; decoding, which runs ahead, is not counted."""
     notes: tuple[str, ...] = ()
     error: str | None = None
+    kept: bool = False
+    """Whether it was done by an earlier run, and left as it is."""
+    ran: Sequence[Choice] | None = None
+    """What ran the models, where that is not the same for all images."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that is ready to be written, or why there is none."""
+
+    name: str
+    """The item's, as the image told it."""
+    data: bytes | None
+    seconds: float
+    """In the filters and in encoding."""
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    ran: Sequence[Choice] | None = None
+    """See `Outcome`."""
 
 
 @dataclass
@@ -41,7 +63,7 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     stopped: bool = False
-    """Whether a failure ended the run before all images were tried."""
+    """Whether a failure, or an interrupt, ended the run before all images were tried."""
 
     @property
     def failed(self) -> int:
@@ -50,8 +72,13 @@ class Report:
 
     @property
     def done(self) -> int:
-        """Images that were written."""
+        """Images that are written, in this run or in an earlier one."""
         return len(self.outcomes) - self.failed
+
+    @property
+    def kept(self) -> int:
+        """Images that an earlier run has written."""
+        return sum(outcome.kept for outcome in self.outcomes)
 
     def raise_for_failures(self) -> None:
         """Turns failures into an exit code.
@@ -73,6 +100,22 @@ class Report:
         raise ImageError(self.outcomes[0].error or "")
 
 
+class Ledger(Protocol):
+    """What knows which images need not be made."""
+
+    def known(self, item: Item, index: int) -> Outcome | None:
+        """What became of an item in an earlier run; None if it is to be done."""
+        ...
+
+    def failed(self, item: Item, index: int, error: str) -> None:
+        """An item could not be made."""
+        ...
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Chain:
     """A source, filters and a sink, in order."""
@@ -89,8 +132,16 @@ class Chain:
         """
         sink: Sink = _started(self.sink, session)
         items: Items = _started(self.source, session)
-        filters = [_Filter(stage.name, _started(stage, session)) for stage in self.filters]
-        return StartedChain(items, filters, sink, self.source.name)
+        return StartedChain(items, start_filters(self.filters, session), sink, self.source.name)
+
+
+def start_filters(stages: Sequence[Stage], session: Session) -> Sequence[Apply]:
+    """Filters that are ready for images, and whose answers are checked.
+
+    Raises:
+        ImgfxError: one cannot be started.
+    """
+    return [_Filter(stage.name, _started(stage, session)) for stage in stages]
 
 
 def _started(stage: Stage, session: Session) -> Any:
@@ -145,7 +196,14 @@ class StartedChain:
     """The source's name, for messages."""
 
     def run(
-        self, *, jobs: int, stop_on_error: bool, observe: Observe, report: Report | None = None
+        self,
+        *,
+        jobs: int,
+        stop_on_error: bool,
+        observe: Observe,
+        report: Report | None = None,
+        ledger: Ledger | None = None,
+        interrupts: Interrupts | None = None,
     ) -> Report:
         """Runs all images through and answers what became of them.
 
@@ -158,6 +216,8 @@ class StartedChain:
             stop_on_error: ends the run at the first failure.
             observe: told of each image as it is done.
             report: filled as the run goes on, and answered; a new one when left out.
+            ledger: knows what need not be done, and is told of what failed.
+            interrupts: asked before each image whether to take it up.
 
         Raises:
             ImgfxError: nothing more can be written.
@@ -168,19 +228,27 @@ class StartedChain:
         def settle(outcome: Outcome) -> bool:
             report.outcomes.append(outcome)
             observe(outcome)
-            report.stopped = outcome.error is not None and stop_on_error
-            return report.stopped
+            ended = outcome.error is not None and stop_on_error
+            report.stopped |= ended
+            return ended
 
-        announced = _announced(self.items, self.source)
+        stop = interrupts or _never
+        # Of a stream the next image may be long in coming, and then there is nothing to finish.
+        idle = interrupts.idle if interrupts and self.items.count is None else nullcontext
+        announced = enumerate(_announced(self.items, self.source, idle))
+        left = _left(announced, ledger, settle)
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             waiting: deque[_Writing] = deque()
             try:
-                for index, (item, loading) in enumerate(_ahead(pool, announced, ahead)):
+                for index, item, loading in _ahead(pool, left, ahead):
+                    if stop():
+                        report.stopped = True
+                        break
                     waiting.append(self._process(pool, index, item, loading))
-                    if len(waiting) > ahead and settle(self._write(waiting.popleft())):
+                    if len(waiting) > ahead and settle(self._write(waiting.popleft(), ledger)):
                         return report
                 while waiting:
-                    if settle(self._write(waiting.popleft())):
+                    if settle(self._write(waiting.popleft(), ledger)):
                         return report
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -198,33 +266,67 @@ class StartedChain:
                 image = apply(image)
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's
             return _Writing(index, item, time.monotonic() - started, error=_message(item, error))
-        if image.name != _NO_NAME:
-            # A stream's images bring names that the source did not know.
-            item = replace(item, name=image.name)
+        item = _named(item, image)
         encoding = pool.submit(_timed, self.sink.encode, image, item, index)
         return _Writing(index, item, time.monotonic() - started, encoding, image.notes)
 
-    def _write(self, writing: _Writing) -> Outcome:
+    def _write(self, writing: _Writing, ledger: Ledger | None) -> Outcome:
         """One image into its place.
 
         Raises:
             ImgfxError: nothing more can be written.
         """
         item, error = writing.item, writing.error
-        output, notes, seconds = None, writing.notes, writing.seconds
+        data, notes, seconds = None, writing.notes, writing.seconds
         if writing.encoding is not None:
             try:
                 (data, more), encoding_seconds = writing.encoding.result()
                 notes += more
                 seconds += encoding_seconds
-                output = self._put(data, item, writing.index)
             except ImageError as failure:
                 error = _message(item, failure)
             except (ImgfxError, BrokenPipeError):
                 raise
             except (Exception, SystemExit) as failure:  # a sink is a plugin, too
                 error = _message(item, failure)
-        return Outcome(item.origin, output, seconds, notes, error)
+        made = Made(item.name, data, seconds, notes, error)
+        return self.place(writing.index, item, made, ledger)
+
+    def make(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
+        """One image from loading to encoding, in this thread; a failure is answered, not raised."""
+        notes: tuple[str, ...] = ()
+        started = time.monotonic()
+        try:
+            image = load()
+            started = time.monotonic()
+            for apply in self.filters:
+                image = apply(image)
+            notes, item = image.notes, _named(item, image)
+            data, more = self.sink.encode(image, item, index)
+        except (Exception, SystemExit) as failure:  # the plugin boundary
+            error = _message(item, failure)
+            return Made(item.name, None, time.monotonic() - started, notes, error)
+        return Made(item.name, data, time.monotonic() - started, notes + more)
+
+    def place(self, index: int, item: Item, made: Made, ledger: Ledger | None) -> Outcome:
+        """An image into its place, or its failure into the ledger.
+
+        Raises:
+            ImgfxError: nothing more can be written.
+        """
+        item, output, error = replace(item, name=made.name), None, made.error
+        if made.data is not None:
+            try:
+                output = self._put(made.data, item, index)
+            except ImageError as failure:
+                error = _message(item, failure)
+            except (ImgfxError, BrokenPipeError):
+                raise
+            except (Exception, SystemExit) as failure:  # a sink is a plugin, too
+                error = _message(item, failure)
+        if error is not None and ledger is not None:
+            ledger.failed(item, index, error)
+        return Outcome(item.origin, output, made.seconds, made.notes, error, ran=made.ran)
 
     def _put(self, data: bytes, item: Item, index: int) -> str:
         target = self.sink.target(item, index)
@@ -251,6 +353,23 @@ class _Writing:
     error: str | None = None
 
 
+def _named(item: Item, image: Image) -> Item:
+    """A stream's images bring names that the source did not know."""
+    return item if image.name == _NO_NAME else replace(item, name=image.name)
+
+
+def load(item: Item) -> Image:
+    """An item's image.
+
+    Raises:
+        ImageError: there is none; the message is complete, and survives being sent elsewhere.
+    """
+    try:
+        return item.load()
+    except (Exception, SystemExit) as error:  # the plugin boundary
+        raise ImageError(_message(item, error)) from error
+
+
 def _timed(encode: Callable[..., Encoded], *arguments: Any) -> tuple[Encoded, float]:
     """What a sink's `encode` answers, and its seconds."""
     started = time.monotonic()
@@ -271,22 +390,42 @@ class _Loading:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, items: Iterable[Item], jobs: int
-) -> Iterator[tuple[Item, _Loading]]:
+    pool: ThreadPoolExecutor, items: Iterable[tuple[int, Item]], jobs: int
+) -> Iterator[tuple[int, Item, _Loading]]:
     """Items in order, each being loaded while the ones before it are processed."""
-    pending: deque[tuple[Item, _Loading]] = deque()
-    for item in items:
-        pending.append((item, _Loading(pool, item.load)))
+    pending: deque[tuple[int, Item, _Loading]] = deque()
+    for index, item in items:
+        pending.append((index, item, _Loading(pool, item.load)))
         if len(pending) > jobs:
             yield pending.popleft()
     while pending:
         yield pending.popleft()
 
 
-def _announced(items: Iterable[Item], source: str) -> Iterator[Item]:
+def _left(
+    items: Iterable[tuple[int, Item]], ledger: Ledger | None, settle: Callable[[Outcome], bool]
+) -> Iterator[tuple[int, Item]]:
+    """The items that are left to do; what became of the others is told."""
+    for index, item in items:
+        known = ledger.known(item, index) if ledger is not None else None
+        if known is None:
+            yield index, item
+        elif settle(known):
+            return
+
+
+def _announced(
+    items: Iterable[Item], source: str, idle: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Item]:
     """The items; a source that breaks off ends with one that fails, and the others are kept."""
+    coming = iter(items)
     try:
-        yield from items
+        while True:
+            with idle():
+                item = next(coming, None)
+            if item is None:
+                return
+            yield item
     except (Exception, SystemExit) as error:  # the plugin boundary
         trouble = error
 

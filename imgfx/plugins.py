@@ -29,6 +29,7 @@ from imgfx.stage import StageCommand
 if TYPE_CHECKING:
     from imgfx.engines.base import Engine
     from imgfx.model import Model
+    from imgfx.runners import ChainRunner
 
 STAGE_KINDS = ("source", "filter", "sink")
 _HOOKS = {
@@ -38,6 +39,7 @@ _HOOKS = {
     "command": "imgfx_commands",
     "model": "imgfx_models",
     "engine": "imgfx_engines",
+    "runner": "imgfx_runners",
 }
 
 
@@ -48,7 +50,7 @@ class Offer:
     name: str
     """What users type."""
     kind: str
-    """source, filter, sink, command, model or engine."""
+    """source, filter, sink, command, model, engine or runner."""
     entry_point: EntryPoint
 
     @cached_property
@@ -87,6 +89,7 @@ class Registry:
         self.offers: Sequence[Offer] = list(installed_offers() if offers is None else offers)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        self._full_names: dict[int, str] = {}
 
     def names(self, *kinds: str) -> list[str]:
         """The names of these kinds, sorted, without repetition."""
@@ -159,6 +162,22 @@ class Registry:
             )
         return loaded
 
+    def runner(self, name: str) -> ChainRunner:
+        """A runner other than the local one.
+
+        Raises:
+            PluginError: no plugin offers it.
+        """
+        loaded: ChainRunner | None = self._load(name, "runner")
+        if loaded is None:
+            names = ", ".join(["local", *self.names("runner")])
+            raise PluginError(f"--runner {name}: no such runner is installed; there are {names}")
+        return loaded
+
+    def full_name(self, command: StageCommand) -> str:
+        """`package:name` of a stage that this registry answered, as it is known elsewhere too."""
+        return self._full_names[id(command)]
+
     def _list(self, kind: str) -> str:
         return ", ".join(self.names(kind)) or "none"
 
@@ -171,6 +190,7 @@ class Registry:
         for thing in things:
             if getattr(thing, "name", None) == offer.name:
                 _check_kind(offer, thing)
+                self._full_names[id(thing)] = f"{offer.package}:{offer.name}"
                 return thing
         raise PluginError(
             f"{_plugin(offer)} promises {offer.name!r}, but its {_HOOKS[offer.kind]} does not "

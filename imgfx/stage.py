@@ -11,10 +11,10 @@ A stage's command parses its options and answers a `Stage`, which is started onc
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import click
 
@@ -58,7 +58,8 @@ class Sink(Protocol):
     """What a started sink is.
 
     With a method `check(item, index)`, it can refuse an item, by an ImgfxError, before the first
-    image is made; it is asked when the number of images is known.
+    image is made; it is asked when the number of images is known. A `Journaled` one lets a batch
+    be gone on with.
     """
 
     def target(self, item: Item, index: int) -> str:
@@ -75,6 +76,28 @@ class Sink(Protocol):
 
     def write(self, data: bytes, item: Item, index: int) -> None:
         """Puts the bytes in their place; called in order, in one thread."""
+        ...
+
+
+Note = Callable[[Item, int, Path, tuple[int, int]], None]
+"""Told of an output's file that is complete, before it has its name: with its size in bytes and its
+time of change in nanoseconds."""
+
+
+@runtime_checkable
+class Journaled(Protocol):
+    """A sink that writes files, of which a batch keeps a journal beside them."""
+
+    def journal_folder(self) -> Path | None:
+        """Where the journal goes; None for a target that holds one image."""
+        ...
+
+    def journal_options(self) -> Mapping[str, Any]:
+        """On what of its options the files' content depends; their place is no part of it."""
+        ...
+
+    def keep_journal(self, note: Note) -> None:
+        """From now on `note` is called for each file."""
         ...
 
 

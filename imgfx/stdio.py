@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import click
 
 from imgfx.errors import EncodeError, ImgfxError
-from imgfx.files import decode, encode
-from imgfx.formats import Format, format_from_name
+from imgfx.files import MOST_PIXELS, decode, encode
+from imgfx.formats import Format, format_from_name, y4m
 from imgfx.stage import Item, Stage
 from imgfx.streams import DELIMITED, split, write_all
 
@@ -30,7 +31,8 @@ class StdinItems:
 
     count: int | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, most_pixels: int | None = MOST_PIXELS) -> None:
+        self._most_pixels = most_pixels
         if sys.stdin is None or sys.stdin.closed:
             raise click.UsageError("stdin is closed; name the images with 'open FILE...'")
         if sys.stdin.isatty():
@@ -40,15 +42,15 @@ class StdinItems:
 
     def __iter__(self) -> Iterator[Item]:
         number = -1
-        for number, data in enumerate(split(sys.stdin.buffer)):
-            yield _item(number, data)
+        for number, data in enumerate(split(sys.stdin.buffer, self._most_pixels)):
+            yield _item(number, data, self._most_pixels)
         if number < 0:
             raise ImgfxError("stdin: the stream is empty")
 
 
-def _item(number: int, data: bytes) -> Item:
+def _item(number: int, data: bytes, most_pixels: int | None) -> Item:
     origin, name = f"stdin #{number}", f"image_{number:04d}"
-    return Item(origin, lambda: decode(data, origin, name), name=name)
+    return Item(origin, lambda: decode(data, origin, name, most_pixels), name=name)
 
 
 class StdoutSink:
@@ -58,9 +60,16 @@ class StdoutSink:
         click.UsageError: stdout is a terminal.
     """
 
-    def __init__(self, session: Session, target: Format, quality: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        target: Format,
+        quality: int | None = None,
+        rate: Fraction | None = None,
+    ) -> None:
         self._descriptor = 1 if session.images_out is None else session.images_out
-        self._format, self._quality = target, quality
+        self._format, self._quality, self._rate = target, quality, rate
+        self._video: y4m.Header | None = None
         if os.isatty(self._descriptor) and not session.settings.dry_run:
             raise click.UsageError(
                 "stdout is a terminal: redirect it ('> image.png') or end with 'save FILE'"
@@ -86,17 +95,40 @@ class StdoutSink:
     def encode(self, image: Image, item: Item, index: int) -> tuple[bytes, tuple[str, ...]]:
         """PNG with cheap compression unless another format was asked for."""
         del item, index
-        return encode(image, self._format, quality=self._quality, origin="stdout", stream=True)
+        return encode(
+            image,
+            self._format,
+            quality=self._quality,
+            origin="stdout",
+            stream=True,
+            rate=self._rate,
+        )
 
     def write(self, data: bytes, item: Item, index: int) -> None:
         """Raises BrokenPipeError when the reader has gone."""
         self.check(item, index)
+        if self._format.name == "y4m":
+            data = self._frame(data, item)
         write_all(self._descriptor, data)
+
+    def _frame(self, data: bytes, item: Item) -> bytes:
+        """A Y4M as it follows those before: only the first one's header is written.
+
+        Raises:
+            EncodeError: it does not fit that header.
+        """
+        if self._video is None:
+            self._video = y4m.parse_header(data)
+            return data
+        try:
+            return y4m.next_frame(self._video, data)
+        except ValueError as error:
+            raise EncodeError(f"{item.origin}: {error}") from error
 
 
 def stdin_stage() -> Stage:
     """The source of a chain that names none."""
-    return Stage("stdin", "source", lambda _session: StdinItems())
+    return Stage("stdin", "source", lambda session: StdinItems(session.settings.most_pixels))
 
 
 def stdout_stage() -> Stage:

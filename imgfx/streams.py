@@ -1,7 +1,8 @@
 """Many images through one pipe: split them at their true boundaries; guard stdout.
 
-A stream is a concatenation of PNG, JPEG, WebP, BMP, PGM, PPM or PAM files. Other formats, and
-plain-text PNM, do not say where they end and are read to the end of the stream.
+A stream is a concatenation of PNG, JPEG, WebP, BMP, PGM, PPM, PAM or Y4M files; each frame of a
+Y4M is a file of its own. Other formats, and plain-text PNM, do not say where they end and are read
+to the end of the stream.
 """
 
 from __future__ import annotations
@@ -16,23 +17,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from imgfx.formats import DamagedError, pnm, sniff
-from imgfx.formats.jpeg import MARKER
+from imgfx.errors import DecodeError
+from imgfx.files import MOST_PIXELS, most_bytes
+from imgfx.formats import DamagedError, Format, declared_size, pnm, sniff, y4m
+from imgfx.formats.jpeg import MARKER, frame_size
 from imgfx.formats.png import SIGNATURE
 
-DELIMITED = frozenset(("png", "jpeg", "webp", "bmp", "ppm", "pam"))
+DELIMITED = frozenset(("png", "jpeg", "webp", "bmp", "ppm", "pam", "y4m"))
 """Names of the formats that say where a file ends, so that another may follow it."""
 
 _BLOCK = 1 << 16
-_MOST_ITEM = 1 << 32
+_KEPT = 1 << 24
+"""Bytes kept of a file that is damaged, while its end is looked for."""
+_HEADS = {"png": 24, "webp": 25, "bmp": 26}
+"""Bytes in which these formats declare their size; none of their files is shorter."""
 _BETWEEN = b"\n\r\t \0"
 """Bytes that programs leave between images."""
 _BEGINNING = re.compile(
-    rb"\x89PNG\r\n\x1a\n|RIFF....WEBP|\xff\xd8\xff[\xc0-\xfe]|P[56]\n[#1-9]|P7\n[#A-Z]", re.DOTALL
+    rb"\x89PNG\r\n\x1a\n|RIFF....WEBP|\xff\xd8\xff[\xc0-\xfe]|P[56]\n[#1-9]|P7\n[#A-Z]"
+    rb"|YUV4MPEG2 [A-Z]",
+    re.DOTALL,
 )
 """Where a file may begin; not BMP and AVIF, whose few first bytes are found anywhere."""
-_CERTAIN_BEGINNING = re.compile(rb"\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
+_CERTAIN_BEGINNING = re.compile(rb"\x89PNG\r\n\x1a\n|RIFF....WEBP|YUV4MPEG2 [A-Z]", re.DOTALL)
 """What does not occur by chance, nor in a thumbnail."""
+_AMID_VIDEO = re.compile(_CERTAIN_BEGINNING.pattern + rb"|FRAME[ \n]", re.DOTALL)
+"""What may follow a damaged frame of a Y4M."""
 _LONGEST_BEGINNING = 12
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -48,6 +58,17 @@ class _LostError(Exception):
         """What the next file begins with."""
 
 
+class _LargeError(Exception):
+    """The file at the start declares more pixels than are allowed."""
+
+    def __init__(self, head: int, length: int | None = None) -> None:
+        super().__init__(head)
+        self.head = head
+        """In so many bytes it says so."""
+        self.length = length
+        """Its bytes, where the header tells; it is passed over without being kept."""
+
+
 @dataclass
 class _Buffer:
     """Bytes read ahead from a file."""
@@ -55,6 +76,36 @@ class _Buffer:
     file: BinaryIO
     data: bytearray
     ended: bool = False
+    header: bytes = b""
+    """Of the Y4M whose frames are being read."""
+    most_pixels: int | None = MOST_PIXELS
+    """Of an image; None for any number."""
+    allowed: int = 0
+    """Bytes that the file at the start may have."""
+
+    def limit(self, width: int, height: int, head: int, length: int | None = None) -> None:
+        """Sets what the file at the start may have, by the size it declares.
+
+        Args:
+            width: in pixels.
+            height: in pixels.
+            head: bytes that declare it.
+            length: bytes of the whole file, where that is known.
+
+        Raises:
+            _LargeError: it is larger than allowed.
+        """
+        if self.most_pixels is not None:
+            if width * height > self.most_pixels:
+                raise _LargeError(head, length)
+            self.allowed = most_bytes(max(0, width * height))
+
+    def pass_over(self, count: int) -> None:
+        """Removes the first `count` bytes, not all of which need to have been read."""
+        while count and self.have(1):
+            gone = min(count, len(self.data))
+            del self.data[:gone]
+            count -= gone
 
     def have(self, count: int) -> bool:
         """Reads until `count` bytes are there; False when the file ends before."""
@@ -79,29 +130,51 @@ class _Buffer:
         del self.data[:count]
         return taken
 
+    def end_at(self, count: int) -> None:
+        """Takes the first `count` bytes for all there is; the file is read no further."""
+        del self.data[count:]
+        self.ended = True
+
     def rest(self) -> bytes:
-        """Everything to the end."""
+        """Everything to the end.
+
+        Raises:
+            DecodeError: it is more than any image that is allowed.
+        """
+        most = sys.maxsize if self.most_pixels is None else most_bytes(self.most_pixels)
         while self.more():
-            pass
+            if len(self.data) > most:
+                raise DecodeError(
+                    f"stdin: an image of more than {most >> 20} MiB; --max-pixels raises the limit"
+                )
         return self.take(len(self.data))
 
 
-def split(file: BinaryIO) -> Iterator[bytes]:
+def split(file: BinaryIO, most_pixels: int | None = MOST_PIXELS) -> Iterator[bytes]:
     """The files of a concatenated stream, one at a time.
 
     What cannot be delimited is answered as far as it goes, so that decoding reports it, and
-    reading goes on at the next beginning of a PNG, JPEG, WebP or binary PNM.
+    reading goes on at the next beginning of a PNG, JPEG, WebP, binary PNM or Y4M. Of an image with
+    more than `most_pixels` only the beginning is answered, which decoding refuses.
+
+    Raises:
+        DecodeError: an image does not end where the largest one would.
     """
-    buffer = _Buffer(file, bytearray())
+    buffer = _Buffer(file, bytearray(), most_pixels=most_pixels)
     while True:
         _skip_filling(buffer)
         if not buffer.have(1):
             return
         buffer.have(16)
+        _complete_frame(buffer)
         try:
             length = _length(buffer)
         except _LostError as lost:
             length = _next_beginning(buffer, lost)
+        except _LargeError as large:
+            yield bytes(buffer.data[: large.head])
+            _pass_over(buffer, large)
+            continue
         if length is None:
             yield buffer.rest()
             return
@@ -125,18 +198,72 @@ def _skip_filling(buffer: _Buffer) -> None:
             return
 
 
+def _complete_frame(buffer: _Buffer) -> None:
+    """Puts a copy of its video's header before a frame, which makes it a file."""
+    if buffer.header and buffer.data.startswith((b"FRAME\n", b"FRAME ")):
+        buffer.data[:0] = buffer.header
+
+
 def _length(buffer: _Buffer) -> int | None:
     """Bytes of the first file; None when it reaches to the end of the stream."""
     known = sniff(bytes(buffer.data[:16]))
     if known is None:
-        raise _LostError
-    measure = {"png": _png, "jpeg": _jpeg, "webp": _webp, "ppm": _pnm, "pam": _pnm, "bmp": _bmp}
+        raise _LostError(1, _AMID_VIDEO if buffer.header else _BEGINNING)
+    if known.name != "y4m":
+        buffer.header = b""
+    buffer.allowed = sys.maxsize
+    _limit_by_head(buffer, known)
+    measure = {
+        "png": _png, "jpeg": _jpeg, "webp": _webp, "bmp": _bmp, "ppm": _pnm, "pam": _pnm,
+        "y4m": _y4m,
+    }  # fmt: skip
     return measure[known.name](buffer) if known.name in measure else None
+
+
+def _limit_by_head(buffer: _Buffer, known: Format) -> None:
+    head = _HEADS.get(known.name, 0)
+    if known.name == "webp" and buffer.data[12:16] != b"VP8L":
+        head = 30
+    if not buffer.have(head):
+        return
+    # Of a JPEG, a PNM or a Y4M the size is looked at when it is reached.
+    if head or known.name in ("tiff", "avif"):
+        start = bytes(buffer.data[:_BLOCK])
+        width, height = declared_size(known, start) or (0, 0)
+        buffer.limit(width, height, len(start), _length_by_head(start, known))
+
+
+def _length_by_head(start: bytes, known: Format) -> int | None:
+    if known.name == "webp":
+        size = int(struct.unpack_from("<I", start, 4)[0])
+        return 8 + size + size % 2
+    if known.name == "bmp":
+        size = int(struct.unpack_from("<I", start, 2)[0])
+        return size if size > 26 else None
+    return None
+
+
+def _pass_over(buffer: _Buffer, large: _LargeError) -> None:
+    """Leads to the next file, behind one that is too large."""
+    if large.length is not None:
+        buffer.pass_over(large.length)
+        return
+    if buffer.data.startswith(SIGNATURE):
+        buffer.pass_over(len(SIGNATURE))
+        while buffer.have(12):
+            size, kind = struct.unpack_from(">I4s", buffer.data)
+            if not kind.isalpha():
+                break
+            buffer.pass_over(12 + size)
+            if kind == b"IEND":
+                return
+    found = _next_beginning(buffer, _LostError())
+    buffer.pass_over(len(buffer.data) if found is None else found)
 
 
 def _whole(buffer: _Buffer, length: int) -> int:
     """The length, once that many bytes are there."""
-    if length > _MOST_ITEM or not buffer.have(length):
+    if length > buffer.allowed or not buffer.have(length):
         raise _LostError
     return length
 
@@ -145,10 +272,11 @@ def _png(buffer: _Buffer) -> int:
     if bytes(buffer.data[:8]) != SIGNATURE:
         raise _LostError
     position: int = 8
-    while position <= _MOST_ITEM and buffer.have(position + 8):
+    while position <= buffer.allowed and buffer.have(position + 8):
         size, kind = struct.unpack_from(">I4s", buffer.data, position)
         another = kind == b"IHDR" and position > 8  # a cut chunk may end behind a signature
-        if another or not kind.isalpha() or size > 0x7FFFFFFF:
+        wrong = size > (0 if kind == b"IEND" else 0x7FFFFFFF)
+        if another or wrong or not kind.isalpha():
             break
         position += 12 + size
         if kind == b"IEND" and buffer.have(position):
@@ -187,6 +315,8 @@ def _jpeg(buffer: _Buffer) -> int:
         if match is None:
             # What is searched for may be cut by the end of what has been read.
             position = segment = max(position, end - _LONGEST_BEGINNING)
+            if position > buffer.allowed:
+                raise _LostError(position)
             if not buffer.more():
                 return len(buffer.data)
             continue
@@ -204,6 +334,9 @@ def _jpeg(buffer: _Buffer) -> int:
             # Its own thumbnail is no next image, hence only what is certain.
             other = _CERTAIN_BEGINNING.search(buffer.data, segment)
             return other.start() if other else len(buffer.data)
+        size = frame_size(marker, bytes(buffer.data[segment + 2 : position]))
+        if size is not None:
+            buffer.limit(*size, position)
 
 
 def _webp(buffer: _Buffer) -> int:
@@ -227,7 +360,46 @@ def _pnm(buffer: _Buffer) -> int | None:
             raise _LostError from error
         if header is None and not buffer.more():
             return len(buffer.data)
-    return None if header.payload < 0 else _whole(buffer, header.length + header.payload)
+    length = None if header.payload < 0 else header.length + header.payload
+    buffer.limit(header.width, header.height, header.length, length)
+    return None if length is None else _whole(buffer, length)
+
+
+def _y4m(buffer: _Buffer) -> int:
+    """Of the header and the first frame."""
+    header, line = None, None
+    while header is None or line is None:
+        try:
+            header = header or _y4m_header(buffer)
+            if header is not None:
+                begin = header.length
+                line = y4m.frame_line(bytes(buffer.data[begin : begin + y4m.LONGEST_LINE]))
+        except DamagedError as error:
+            raise _LostError(len(buffer.header) + 1, _AMID_VIDEO) from error
+        if line is None and not buffer.more():
+            return len(buffer.data)
+    begin = header.length + line
+    buffer.limit(header.width, header.height, begin, begin + header.payload)
+    if buffer.have(begin + header.payload):
+        # A video that was cut off may have swallowed the beginning of another one.
+        other = buffer.data.find(y4m.MAGIC + b" W", begin, begin + header.payload)
+        return begin + header.payload if other < 0 else other
+    raise _LostError(begin, _AMID_VIDEO)
+
+
+def _y4m_header(buffer: _Buffer) -> y4m.Header | None:
+    """The header, which is kept for the frames that follow; None when more must be read."""
+    start = bytes(buffer.data[: y4m.LONGEST_LINE])
+    try:
+        header = y4m.parse_header(start)
+    except DamagedError:
+        # Nothing says where its frames end, and of them there may be no end.
+        buffer.header = b""
+        buffer.end_at(start.find(b"\n") + 1 or len(start))
+        return None
+    if header is not None:
+        buffer.header = start[: header.length]
+    return header
 
 
 def _next_beginning(buffer: _Buffer, lost: _LostError) -> int | None:
@@ -238,6 +410,9 @@ def _next_beginning(buffer: _Buffer, lost: _LostError) -> int | None:
         if found is not None:
             return found.start()
         position = max(position, len(buffer.data) - _LONGEST_BEGINNING)
+        if position > _KEPT:
+            del buffer.data[_KEPT:position]
+            position = _KEPT
         if not buffer.more():
             return None
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from support import PROGRAM, pixels
 
+from imgfx.journal import NAME
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -235,6 +237,7 @@ def test_a_reader_that_has_gone_ends_us_quietly(folder, words):
 SLOW = """
 import time
 import click
+from imgfx.journal import NAME
 from imgfx.hookspecs import hookimpl
 from imgfx.stage import filter_
 
@@ -272,9 +275,12 @@ def test_ctrl_c_leaves_whole_files_only(tmp_path, slow):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=30)
-    assert (process.returncode, message) == (130, "imgfx: interrupted\n")
-    done = sorted(out.iterdir())
+    done = sorted(out.glob("*.png"))
     assert 3 <= len(done) < 30
+    assert process.returncode == 130
+    said = f"imgfx: interrupted; {len(done)} images done, the same command goes on"
+    assert message.splitlines()[-1] == said
+    assert sorted(out.iterdir()) == [out / NAME, *done]
     for path in done:
         assert path.suffix == ".png"
         np.testing.assert_array_equal(cv2.imread(str(path)), pixels(40, 50))
@@ -295,5 +301,5 @@ def test_an_image_of_a_pipe_is_written_before_the_next_comes_and_ctrl_c_ends_the
         time.sleep(0.3)  # until it waits again
         process.send_signal(signal.SIGINT)
         message = process.stderr.read()
-        assert (process.wait(30), message) == (130, b"imgfx: interrupted\n")
+        assert (process.wait(30), message) == (130, b"imgfx: interrupted; 1 image done\n")
     assert [path.name for path in target.parent.iterdir()] == [target.name]

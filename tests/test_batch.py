@@ -2,13 +2,17 @@
 
 import io
 import json
+import os
+import re
 import subprocess
+import threading
 
 import cv2
 import numpy as np
 import pytest
 from support import PROGRAM, pixels
 
+from imgfx.journal import NAME
 from imgfx.streams import split
 from imgfx.weights import load_weights
 
@@ -26,8 +30,8 @@ def sizes(stream):
 
 
 def names(folder):
-    """What is in a folder, if it is there at all."""
-    return sorted(path.name for path in folder.glob("*"))
+    """What is in a folder but its journal, if it is there at all."""
+    return sorted(path.name for path in folder.glob("*") if path.name != NAME)
 
 
 @pytest.fixture
@@ -86,10 +90,53 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(imgfx, folder):
     assert (ended.code, ended.out) == (0, b"")
     assert ended.err.splitlines() == [
         "chain   open | save",
-        "image   a.png -> out/a.png",
-        "image   gone.png -> out/gone.png",
+        "image   a.png (10x8) -> out/a.png",
+        "fail    gone.png: cannot read: No such file or directory",
+        "total   1 to write, 1 to fail; 0.0 megapixels to read",
     ]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_as_json_says_what_would_become_of_each_image(imgfx, folder):
+    assert imgfx("open", "a.png", "b.jpg", "save", "out").code == 0
+    (folder / "out" / "c.png").write_bytes(b"older")
+    (folder / "out" / "b.jpg").unlink()
+    before = sorted(folder.rglob("*"))
+    ended = imgfx("open", "a.png", "b.jpg", "c.png", "bad.png", "save", "out", "-n", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    plan = json.loads(ended.out)
+    assert plan["chain"] == ["open", "save"]
+    found = [(i["input"], i["action"], i["width"], i["height"]) for i in plan["images"]]
+    assert found == [
+        ("a.png", "keep", None, None),
+        ("b.jpg", "write", 10, 9),
+        ("c.png", "overwrite", 10, 10),
+        ("bad.png", "fail", None, None),
+    ]
+    assert plan["images"][3]["reason"] == "bad.png: not an image of a known format"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):
+    stage = ["denoise-ae", "--weights", weights["denoise-ae"]]
+    ended = imgfx("open", "a.png", "c.png", *stage, "save", "out", "-n", "--json")
+    plan = json.loads(ended.out)
+    assert plan["models"][0]["model"] == "denoise-ae"
+    assert 0 <= plan["seconds"] < 60
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_plan_finds_a_folder_that_cannot_be_written(imgfx, folder):
+    (folder / "shut").mkdir(mode=0o500)
+    ended = imgfx("open", "a.png", "save", "shut/deeper/", "-n")
+    assert "fail    shut/deeper/a.png: shut is not writable" in ended.err
+
+
+def test_a_plan_finds_a_file_where_a_folder_is_needed(imgfx, folder):
+    (folder / "file").write_text("no folder")
+    ended = imgfx("open", "a.png", "b.jpg", "save", "file/x/", "-n")
+    assert "fail    file/x/a.png: file is no folder" in ended.err
 
 
 def test_a_dry_run_of_a_pipe_reads_and_writes_nothing(imgfx):
@@ -213,7 +260,7 @@ def test_a_folder_keeps_its_structure(imgfx, tmp_path, weights):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     out = tmp_path / "out"
-    found = [path for path in out.rglob("*") if path.is_file()]
+    found = [path for path in out.rglob("*") if path.is_file() and path.name != NAME]
     assert sorted(path.relative_to(out).as_posix() for path in found) == expected
     assert (out / "b.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     assert (out / "sub" / "deeper" / "c.tif").read_bytes().startswith((b"II*\0", b"MM\0*"))
@@ -226,3 +273,79 @@ def test_a_folder_keeps_its_structure(imgfx, tmp_path, weights):
             "engine": "torch", "device": "cpu", "precision": "fp32",
         }
     ]  # fmt: skip
+
+
+def test_a_stream_of_a_thousand_images_with_bad_ones_among_them(tmp_path):
+    good = [cv2.imencode(".png", pixels(6 + n % 5, 7))[1].tobytes() for n in range(5)]
+    process = subprocess.Popen(
+        [*PROGRAM, "save", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+
+    def feed():
+        for number in range(1000):
+            bad = number % 50 == 49
+            data = good[number % 5]
+            middle = len(data) // 2
+            process.stdin.write(data[:middle] + b"\xff" + data[middle + 1 :] if bad else data)
+        process.stdin.close()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    out = process.stdout.read()
+    err = process.stderr.read().decode()
+    thread.join()
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait() == 3
+    found = sizes(out)
+    assert found == [(6 + n % 5, 7) for n in range(1000) if n % 50 != 49]
+    assert len(found) == 980
+    failed = [line for line in err.splitlines() if "stdin #" in line]
+    assert [int(re.search(r"stdin #(\d+)", line)[1]) for line in failed] == list(
+        range(49, 1000, 50)
+    )
+
+
+def test_memory_stays_flat_however_long_the_stream(tmp_path):
+    image = cv2.imencode(".png", pixels(300, 400))[1].tobytes()
+    peaks = []
+    for count in (40, 400):
+        process = subprocess.Popen(
+            [*PROGRAM, "save", "-", "--format", "ppm"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path,
+        )  # fmt: skip
+        thread = threading.Thread(target=lambda p=process, n=count: feed_all(p.stdin, image, n))
+        thread.start()
+        total = sum(len(block) for block in iter(lambda p=process: p.stdout.read(1 << 16), b""))
+        thread.join()
+        process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        assert total > count * 300 * 400 * 3
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def feed_all(pipe, image, count):
+    for _ in range(count):
+        pipe.write(image)
+    pipe.close()
+
+
+def test_five_percent_of_corrupt_files_cost_themselves_alone(imgfx, tmp_path):
+    for number in range(40):
+        put(tmp_path / "in" / f"{number:02d}.png")
+    for number in (7, 23):
+        path = tmp_path / "in" / f"{number:02d}.png"
+        path.write_bytes(path.read_bytes()[:-30])
+    ended = imgfx("open", "in", "save", "out", "--report", "r.json")
+    assert ended.code == 3
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["done"], report["failed"]) == (38, 2)
+    errors = {i["input"]: i["error"] for i in report["images"] if i["error"]}
+    assert sorted(errors) == ["in/07.png", "in/23.png"]
+    assert all(name in error for name, error in errors.items())
+    written = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert written == {f"{n:02d}.png" for n in range(40)} - {"07.png", "23.png"}

@@ -116,7 +116,7 @@ def test_without_words_the_help_goes_to_stderr(imgfx):
 def test_run_options_stand_anywhere(imgfx, photo, words):
     ended = imgfx(*words.split())
     assert ended.code == 0, ended.err
-    assert "a.png -> b.png" in ended.err
+    assert re.search(r"a\.png \(\d+x\d+\) -> b\.png", ended.err)
     assert list(photo.parent.iterdir()) == [photo]
 
 

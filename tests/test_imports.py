@@ -93,6 +93,7 @@ DOORS = {
     "safetensors": {"imgfx.weights"},
     "tqdm": {"imgfx.batch", "imgfx_train.command"},
     "pluggy": {"imgfx.hookspecs", "imgfx.plugins"},
+    "ray": {"imgfx_ray.cluster", "imgfx_ray.pool", "imgfx_ray.runner"},
 }
 
 
@@ -126,7 +127,8 @@ ROWS = [
     "session stage",
     "pipeline stdio",
     "plugins",
-    "chain batch",
+    "chain runners",
+    "batch",
     "cli",
     "__main__",
 ]
@@ -180,7 +182,7 @@ TO_PARSE_OPTIONS = [
 @pytest.mark.parametrize("module", TO_PARSE_OPTIONS)
 def test_options_are_parsed_without_heavy_packages(module):
     packages = {top(found) for found in reached_at_import(module)}
-    assert not packages & {"torch", "cv2", "safetensors", "tensorrt", "tqdm"}
+    assert not packages & {"torch", "cv2", "safetensors", "tensorrt", "tqdm", "ray"}
     assert not {p for p in packages if p.startswith("imgfx_")} - {top(module)}
 
 

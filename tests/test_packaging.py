@@ -17,6 +17,7 @@ from imgfx.engines.base import Engine
 from imgfx.hookspecs import GROUPS
 from imgfx.model import Model
 from imgfx.plugins import Offer, Registry
+from imgfx.runners import ChainRunner
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OFFERS = [
@@ -42,6 +43,8 @@ def test_every_entry_point_answers_what_it_promises(offer):
         assert (model.name, bool(model.describe)) == (offer.name, True)
     elif offer.kind == "engine":
         assert isinstance(registry.engine(offer.name), Engine)
+    elif offer.kind == "runner":
+        assert isinstance(registry.runner(offer.name), ChainRunner)
     else:
         stage = registry.stage(offer.name)
         assert (stage.name, stage.kind, bool(stage.help)) == (offer.name, offer.kind, True)

@@ -228,7 +228,7 @@ def test_a_filter_that_fails_at_one_image_gets_the_others(run, site, tmp_path, w
         f"imgfx: error: {message}",
         "imgfx: error: 1 of 3 images failed; the others are written",
     ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["a.png", "c.png"]
 
 
 def test_a_module_is_read_for_its_help_without_its_parents(site):
@@ -315,7 +315,7 @@ def test_anyone_can_add_a_source_and_a_sink(run, ends, tmp_path):
     assert run("tones", "lines", "-q").code == 0
     assert (tmp_path / "lines.txt").read_text() == "t0 [0, 0]\nt1 [1, 1]\nt2 [2, 2]\n"
     assert run("tones", "--count", 2, "save", "out").code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t0.png", "t1.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["t0.png", "t1.png"]
 
 
 @pytest.mark.parametrize(
@@ -338,5 +338,5 @@ def test_a_source_that_breaks_off_on_the_way_keeps_what_was_made(run, ends, tmp_
     ended = run("tones", "--endless", "--fail", 2, "save", "out", "--report", "r.json")
     assert ended.code == 3
     assert "imgfx: error: tones: RuntimeError: out of paint (my_tones.py:" in ended.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t0.png", "t1.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["t0.png", "t1.png"]
     assert '"done": 2' in (tmp_path / "r.json").read_text()

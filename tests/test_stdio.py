@@ -16,6 +16,7 @@ from support import pixels
 from imgfx.errors import DecodeError, ImgfxError
 from imgfx.files import decode, encode, read_image, write_image
 from imgfx.image import Metadata
+from imgfx.settings import Settings
 from imgfx.stage import Item
 from imgfx.stdio import StdinItems, StdoutSink, stdin_stage, stdout_stage
 from imgfx.streams import split
@@ -42,7 +43,7 @@ def stdin(monkeypatch):
 def stdout():
     """A sink on a pipe, and a function that answers what has come out of it."""
     reader, writer = os.pipe()
-    session = SimpleNamespace(images_out=writer, settings=SimpleNamespace(dry_run=False))
+    session = SimpleNamespace(images_out=writer, settings=Settings())
 
     def received():
         os.close(writer)
@@ -94,7 +95,7 @@ def test_a_terminal_is_no_stdin(monkeypatch):
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_terminal_is_no_stdout_but_a_plan_may_be_made(dry_run):
     leader, follower = pty.openpty()
-    session = SimpleNamespace(images_out=follower, settings=SimpleNamespace(dry_run=dry_run))
+    session = SimpleNamespace(images_out=follower, settings=Settings(dry_run=dry_run))
     try:
         if dry_run:
             StdoutSink(session, PNG)

@@ -44,6 +44,7 @@ ITEMS = {
     "pbm": b"P4\n# comment\n9 2\n\x40\xc0\0\x80",
     "pam": file_of("pam", 4),
     "bmp": file_of("bmp"),
+    "y4m": file_of("y4m"),
 }
 
 
@@ -121,7 +122,7 @@ def test_white_space_between_files_is_skipped(parts):
     assert pieces(stream + b"\n") == [ITEMS[kind] for kind, _ in parts]
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "ppm", "pgm", "pam"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "ppm", "pgm", "pam", "y4m"])
 def test_the_next_file_is_found_behind_garbage(kind):
     garbage = b"no image at all \xff\xd8 P5 RIFF but words"
     assert pieces(garbage + ITEMS[kind]) == [garbage, ITEMS[kind]]
@@ -194,7 +195,8 @@ def test_a_damaged_webp_length_does_not_swallow_the_rest():
 @settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_one_damaged_file_costs_no_bytes_and_no_other_error(data):
-    kinds = data.draw(st.lists(st.sampled_from(sorted(ITEMS)), min_size=1, max_size=3))
+    kinds = sorted(set(ITEMS) - {"y4m"})  # of which a frame gets a copy of the header
+    kinds = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3))
     stream = bytearray(b"".join(ITEMS[kind] for kind in kinds))
     for _ in range(data.draw(st.integers(1, 3))):
         stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
@@ -235,7 +237,7 @@ def test_plain_text_is_read_to_the_end():
     assert pieces(ITEMS["ppm"] + data) == [ITEMS["ppm"], data]
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "ppm", "bmp"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "ppm", "bmp", "y4m"])
 def test_an_image_is_passed_on_before_the_next_one_comes(kind):
     """Else a program that waits for the answer to its first image would wait for ever."""
     reader, writer = os.pipe()

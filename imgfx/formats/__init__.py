@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imgfx.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from imgfx.formats import avif, bmp, jpeg, png, pnm, tiff, webp, y4m
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.image import Depth
 
@@ -15,6 +15,7 @@ __all__ = [
     "DamagedError",
     "Format",
     "Inspection",
+    "declared_size",
     "format_from_name",
     "format_from_suffix",
     "sniff",
@@ -86,6 +87,7 @@ FORMATS: tuple[Format, ...] = (
     Format("bmp", (".bmp", ".dib"), _starts(b"BM"), alpha=True, largest_side=2**20),
     Format("ppm", (".ppm", ".pgm", ".pbm", ".pnm"), _is_pnm(b"123456"), ("uint8", "uint16")),
     Format("pam", (".pam",), _is_pnm(b"7"), ("uint8", "uint16"), alpha=True),
+    Format("y4m", (".y4m",), _starts(y4m.MAGIC + b" ")),
 )  # fmt: skip
 
 READABLE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
@@ -97,6 +99,19 @@ INSPECTORS: dict[str, Callable[[bytes], Inspection]] = {
     "webp": webp.inspect,
     "tiff": tiff.inspect,
     "avif": avif.inspect,
+    "y4m": y4m.inspect,
+}
+
+SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
+    "png": png.size,
+    "jpeg": jpeg.size,
+    "webp": webp.size,
+    "tiff": tiff.size,
+    "avif": avif.size,
+    "bmp": bmp.size,
+    "ppm": pnm.size,
+    "pam": pnm.size,
+    "y4m": y4m.size,
 }
 
 
@@ -104,6 +119,15 @@ def sniff(data: bytes) -> Format | None:
     """The format of a file by its first bytes; None when it is no known one."""
     head = data[:16]
     return next((known for known in FORMATS if known.recognise(head)), None)
+
+
+def declared_size(known: Format, data: bytes) -> tuple[int, int] | None:
+    """(width, height) by a file's beginning; None where it does not tell or makes no sense.
+
+    The beginning may be all there is. What it says is checked by the inspector.
+    """
+    measure = SIZES.get(known.name)
+    return measure(data) if measure is not None else None
 
 
 def format_from_suffix(suffix: str) -> Format | None:

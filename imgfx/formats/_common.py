@@ -8,7 +8,13 @@ from imgfx.image import Metadata
 
 
 class DamagedError(ValueError):
-    """The bytes break the format's rules; the message says which, without the file's name."""
+    """The bytes break the format's rules; the message says which, without the file's name.
+
+    Words of a damaged file may stand in it, but none of the characters that steer a terminal.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in message))
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,10 @@ class Inspection:
     """What of the file cannot be read."""
     name: str | None = None
     """The image's name, when an imgfx process wrote it into a stream."""
+    largest_part: int = 0
+    """Pixels of the largest tile or strip, each of which the decoder holds whole."""
+
+    @property
+    def pixels(self) -> int:
+        """What the decoder makes room for."""
+        return max(self.width * self.height, self.largest_part)

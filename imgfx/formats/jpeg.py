@@ -23,6 +23,9 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _HUFFMAN_CODED = frozenset((0xC0, 0xC1, 0xC2))
 _MOST_PIXELS_A_BYTE = 512
 """With Huffman codes each 8x8 block of the finest component takes at least one bit."""
+_MOST_SCANS = 500
+"""Each makes the decoder go over all blocks, and may be a few bytes; hence libjpeg-turbo's limit
+for untrusted files. Encoders write some ten."""
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -50,14 +53,32 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += length
 
 
+def frame_size(marker: int, payload: bytes) -> tuple[int, int] | None:
+    """(width, height) of a segment that declares them."""
+    if marker not in _SIZES or len(payload) < 5:
+        return None
+    height, width = struct.unpack_from(">HH", payload, 1)
+    return width, height
+
+
+def size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) as declared by the first frame, where the bytes reach as far."""
+    try:
+        found = (frame_size(marker, payload) for marker, payload in _segments(head))
+        return next((pair for pair in found if pair is not None), None)
+    except DamagedError:
+        return None
+
+
 def inspect(data: bytes) -> Inspection:
     """Walks all segments and reads size and metadata.
 
     Raises:
-        DamagedError: no image in it, or the end is missing.
+        DamagedError: no image in it, the end is missing, or it would take ages.
     """
     exif = xmp = dpi = None
-    size = (0, 0)
+    largest = (0, 0)
+    scans = 0
     profile: dict[int, bytes] = {}
     for marker, payload in _segments(data):
         if marker == 0xE0 and payload[:5] == b"JFIF\0":
@@ -68,15 +89,18 @@ def inspect(data: bytes) -> Inspection:
             xmp = xmp or payload[len(_XMP) :]
         elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
             profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
-        elif marker in _SIZES and len(payload) >= 5:
-            height, width = struct.unpack_from(">HH", payload, 1)
-            size = (width, height)
+        elif (declared := frame_size(marker, payload)) is not None:
+            width, height = declared
+            largest = max(largest, declared, key=lambda pair: pair[0] * pair[1])
             if marker in _HUFFMAN_CODED and width * height > len(data) * _MOST_PIXELS_A_BYTE:
                 raise DamagedError(f"truncated JPEG: too short for {width}x{height} pixels")
-    if 0 in size:
+        scans += marker == 0xDA
+    if scans > _MOST_SCANS:
+        raise DamagedError(f"a JPEG of {scans} scans is not supported")
+    if 0 in largest:
         raise DamagedError("no image in the JPEG")
     icc = b"".join(profile[number] for number in sorted(profile)) or None
-    return Inspection(*size, Metadata(exif, xmp, icc, dpi))
+    return Inspection(*largest, Metadata(exif, xmp, icc, dpi))
 
 
 def _dpi(jfif: bytes) -> tuple[float, float] | None:

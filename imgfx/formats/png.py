@@ -21,7 +21,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _NAME_KEYWORD = b"imgfx:name"
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _LARGEST_RIDER = 16 << 20
+_MOST_INFLATION = 1032
+"""Bytes that a byte of deflate can become: 258 of two bits."""
 _INCH = 0.0254
 
 
@@ -40,7 +43,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if zlib.crc32(payload, zlib.crc32(kind)) == checksum:
             yield kind, payload
         elif kind[:1].isupper():
-            raise DamagedError(f"damaged PNG: wrong checksum in {kind.decode('latin-1')}")
+            where = kind.decode() if kind.isalpha() else "a chunk without a name"
+            raise DamagedError(f"damaged PNG: wrong checksum in {where}")
         if kind == b"IEND":
             return
         position = end
@@ -58,6 +62,21 @@ def _size(header: bytes) -> tuple[int, int]:
     if 0 in (width, height) or compression or filtering or interlace > 1:
         raise DamagedError("invalid PNG header")
     return width, height
+
+
+def size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) as declared by a file's first 24 bytes."""
+    return (
+        struct.unpack_from(">II", head, 16) if head[12:16] == b"IHDR" and len(head) > 23 else None
+    )
+
+
+def _check_length(header: bytes, compressed: int) -> None:
+    """Refuses what would not even fill its rows with zeros, before there is room made for them."""
+    width, height = _size(header)
+    bits = width * height * header[8] * _CHANNELS[header[9]]
+    if bits // 8 > compressed * _MOST_INFLATION:
+        raise DamagedError(f"damaged PNG: too short for {width}x{height} pixels")
 
 
 def _profile(payload: bytes) -> bytes | None:
@@ -92,9 +111,11 @@ def inspect(data: bytes) -> Inspection:
     """
     found: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
+    compressed = 0
     for kind, payload in _chunks(data):
         if not found and kind != b"IHDR":
             raise DamagedError("damaged PNG: IHDR does not come first")
+        compressed += len(payload) * (kind == b"IDAT")
         if kind == b"iTXt":
             keyword, text = _text(payload) if payload.split(b"\0")[0] not in texts else (b"", b"")
             texts.setdefault(keyword, text)
@@ -103,6 +124,7 @@ def inspect(data: bytes) -> Inspection:
     if b"IDAT" not in found:
         raise DamagedError("damaged PNG: no image data")
     width, height = _size(found[b"IHDR"])
+    _check_length(found[b"IHDR"], compressed)
     frames = found.get(b"acTL", b"\0\0\0\1")
     name = texts.get(_NAME_KEYWORD)
     return Inspection(

@@ -67,6 +67,15 @@ def parse_header(data: bytes) -> Header | None:
     return header
 
 
+def size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) as declared by a file's header, where there is a valid one."""
+    try:
+        header = parse_header(head)
+    except DamagedError:
+        return None
+    return None if header is None else (header.width, header.height)
+
+
 def _parse_plain(data: bytes, kind: int) -> Header | None:
     match = _HEADERS[kind in (1, 4)].match(data[:LONGEST_HEADER])
     if match is None:

@@ -38,6 +38,7 @@ _ACROSS, _DOWN, _UNIT = 282, 283, 296
 _DESCRIPTIVE = {270, 271, 272, 305, 306, 315, 316, 33432, ORIENTATION}
 """Tags of the first directory that describe the picture, not its storage."""
 _EXTRA_SAMPLES = 338
+_SIZE, _TILE, _ROWS = (256, 257), (322, 323), 278
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 """Samples a pixel, without extra ones, by PhotometricInterpretation; the others, CIELab and
@@ -115,15 +116,29 @@ def _first(data: bytes) -> tuple[str, int, Directory]:
     return order, offset, directory
 
 
+def size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) as declared by the first directory, where the bytes reach as far."""
+    try:
+        order, _, directory = _first(head)
+    except DamagedError:
+        return None
+    width, height = (number(directory.entries.get(tag), order) or 0 for tag in _SIZE)
+    return (width, height) if width and height else None
+
+
 def inspect(data: bytes) -> Inspection:
     """Reads size, metadata and the number of pages.
 
     Raises:
-        DamagedError: no readable directory.
+        DamagedError: no readable directory, or one that the decoder might read otherwise.
     """
     order, offset, directory = _first(data)
     entries = directory.entries
-    width, height = (number(entries.get(tag), order) or 0 for tag in (256, 257))
+    _check_once(data, order, offset)
+    declared = size(data)
+    if declared is None:
+        raise DamagedError("invalid size in the TIFF directory")
+    width, height = declared
     _check_extent(data, order, entries)
     layout = _layout(entries, order)
     if layout.unsupported:
@@ -149,7 +164,27 @@ def inspect(data: bytes) -> Inspection:
         # The decoder turns CMYK to RGB with a fourth channel.
         opaque=layout.photometric == _CMYK or layout.extra == _UNSPECIFIED,
         notes=layout.notes,
+        largest_part=_tile(entries, order),
     )
+
+
+def _check_once(data: bytes, order: str, offset: int) -> None:
+    """Refuses a directory that states a size twice: whoever reads it may take the other one."""
+    (count,) = struct.unpack_from(order + "H", data, offset)
+    places = range(offset + 2, min(offset + 2 + 12 * count, len(data) - 1), 12)
+    tags = [struct.unpack_from(order + "H", data, place)[0] for place in places]
+    if any(tags.count(tag) > 1 for tag in (*_SIZE, *_TILE, _ROWS)):
+        raise DamagedError("damaged TIFF: its directory states a size twice")
+
+
+def _tile(entries: dict[int, Entry], order: str) -> int:
+    """Pixels of a tile; 0 where there is none."""
+    if not any(tag in entries for tag in _TILE):
+        return 0
+    across, down = (number(entries.get(tag), order) for tag in _TILE)
+    if not across or not down:
+        raise DamagedError("invalid size of the TIFF's tiles")
+    return across * down
 
 
 def _layout(entries: dict[int, Entry], order: str) -> _Layout:
@@ -197,8 +232,12 @@ def _dpi(entries: dict[int, Entry], order: str) -> tuple[float, float] | None:
 
 
 def neutral(data: bytes) -> bytes:
-    """The same file for a decoder that must not rotate, nor multiply colours by alpha."""
-    order, offset, _ = _first(data)
+    """The same file for a decoder that must not rotate, nor multiply colours by alpha.
+
+    Nor make room for a strip of more rows than there are, which is how some writers say 'all'.
+    """
+    order, offset, directory = _first(data)
+    height = number(directory.entries.get(_SIZE[1]), order) or 0
     (count,) = struct.unpack_from(order + "H", data, offset)
     patched = bytearray(data)
     for position in range(offset + 2, offset + 2 + 12 * count, 12):
@@ -209,6 +248,10 @@ def neutral(data: bytes) -> bytes:
             struct.pack_into(order + "H", patched, position + 8, 1)
         elif tag == _EXTRA_SAMPLES and kind == 3 and many <= 2:
             struct.pack_into(order + "HH", patched, position + 8, _UNSPECIFIED, _UNSPECIFIED)
+        elif tag == _ROWS and kind in (3, 4) and many == 1:
+            code = "H" if kind == 3 else "I"
+            (rows,) = struct.unpack_from(order + code, data, position + 8)
+            struct.pack_into(order + code, patched, position + 8, min(rows, height))
     return bytes(patched)
 
 

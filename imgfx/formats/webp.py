@@ -41,6 +41,12 @@ def _size(kind: bytes, payload: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) as declared by the first chunk, in a file's first 30 bytes."""
+    declared = _size(head[12:16], head[20:30])
+    return declared if all(declared) else None
+
+
 def inspect(data: bytes) -> Inspection:
     """Checks the chunk sizes and reads size, metadata and the number of frames.
 
@@ -51,15 +57,16 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("truncated WebP")
     found: dict[bytes, bytes] = {}
     frames = 0
-    size = (0, 0)
+    largest = (0, 0)
     for kind, payload in _chunks(data):
         found.setdefault(kind, payload)
         frames += kind == b"ANMF"
-        size = size if all(size) else _size(kind, payload)
-    if 0 in size:
+        # A picture larger than its canvas is the decoder's to refuse, but not to make room for.
+        largest = max(largest, _size(kind, payload), key=lambda pair: pair[0] * pair[1])
+    if 0 in largest:
         raise DamagedError("no image in the WebP")
     exif = found.get(b"EXIF")
     if exif is not None and exif[:6] == b"Exif\0\0":
         exif = exif[6:]
     metadata = Metadata(exif=exif, xmp=found.get(b"XMP "), icc=found.get(b"ICCP"))
-    return Inspection(*size, metadata, frames=max(1, frames))
+    return Inspection(*largest, metadata, frames=max(1, frames))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import click
 
-from imgfx.errors import ImageError
-from imgfx.formats import READABLE_SUFFIXES
+from imgfx.errors import DecodeError, ImageError
+from imgfx.formats import READABLE_SUFFIXES, DamagedError, y4m
 from imgfx.hookspecs import hookimpl
 from imgfx.stage import Item, Items, StageCommand, source
 
@@ -31,45 +32,99 @@ class FileItems:
         return iter(self._items)
 
 
-def _load(path: Path, folder: PurePath) -> Image:
-    from dataclasses import replace
-
+def _load(path: Path, folder: PurePath, most_pixels: int | None) -> Image:
     from imgfx.files import read_image
 
-    return replace(read_image(path), folder=folder)
+    return replace(read_image(path, most_pixels), folder=folder)
 
 
-def _file_item(path: Path, folder: PurePath) -> Item:
-    load = partial(_load, path, folder)
+def _file_item(path: Path, folder: PurePath, most_pixels: int | None) -> Item:
+    load = partial(_load, path, folder, most_pixels)
     return Item(str(path), load, path.stem, path.suffix, folder, path)
 
 
-def _folder_items(folder: Path, recursive: bool) -> list[Item]:
+@dataclass(frozen=True)
+class _Frame:
+    """One frame of a video, which is read when it is its turn."""
+
+    path: Path
+    folder: PurePath
+    header: bytes
+    place: tuple[int, int]
+    """Its first byte in the file, and its length."""
+    number: int
+    most_pixels: int | None
+
+    def item(self) -> Item:
+        """With no ending: in a folder, frames become PNG files."""
+        return Item(self.origin, self.load, self.name, "", self.folder, self.path)
+
+    @property
+    def origin(self) -> str:
+        """For messages."""
+        return f"{self.path} #{self.number}"
+
+    @property
+    def name(self) -> str:
+        """The stem of the output's name."""
+        return f"{self.path.stem}_{self.number:04d}"
+
+    def load(self) -> Image:
+        """The frame."""
+        from imgfx.files import decode
+
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.place[0])
+                data = self.header + file.read(self.place[1])
+        except OSError as error:
+            raise DecodeError(f"{self.path}: cannot read: {error.strerror}") from error
+        image = decode(data, self.origin, self.name, self.most_pixels)
+        return replace(image, source=self.path, folder=self.folder)
+
+
+def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> list[Item]:
+    """One, but of a video one for each frame; what cannot be read fails when it is loaded."""
+    if path.suffix.lower() != ".y4m" or not path.is_file():
+        return [_file_item(path, folder, most_pixels)]
+    try:
+        with path.open("rb") as file:
+            header, places = y4m.places(file)
+    except (OSError, DamagedError):
+        return [_file_item(path, folder, most_pixels)]
+    frames = (
+        _Frame(path, folder, header, place, number, most_pixels)
+        for number, place in enumerate(places)
+    )
+    return [frame.item() for frame in frames]
+
+
+def _folder_items(folder: Path, recursive: bool, most_pixels: int | None) -> list[Item]:
     found = sorted(folder.rglob("*") if recursive else folder.iterdir())
     items = []
     for path in found:
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in inside.parts)
         if not hidden and path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
-            items.append(_file_item(path, inside.parent))
+            items += _items_of_file(path, inside.parent, most_pixels)
     if not items:
         raise ImageError(f"{folder}: no images in this folder")
     return items
 
 
-def _items_of(name: str, recursive: bool) -> list[Item]:
+def _items_of(name: str, recursive: bool, most_pixels: int | None) -> list[Item]:
     path = Path(name)
     if path.is_dir():
         try:
-            return _folder_items(path, recursive)
+            return _folder_items(path, recursive, most_pixels)
         except OSError as error:
             raise ImageError(f"{error.filename}: cannot read: {error.strerror}") from error
     if not path.exists() and glob.has_magic(name):
         matches = sorted(glob.glob(name, recursive=True))
         if not matches:
             raise ImageError(f"{name}: no file matches")
-        return [item for match in matches for item in _items_of(match, recursive)]
-    return [_file_item(path, PurePath())]
+        return [item for match in matches for item in _items_of(match, recursive, most_pixels)]
+    return _items_of_file(path, PurePath(), most_pixels)
 
 
 @source("open")
@@ -84,8 +139,8 @@ def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> It
     """Read images from files, folders, globs or stdin (-).
 
     A folder's images are read in alphabetical order, and `save FOLDER` keeps the structure of the
-    folders below it. Hidden files are left out. A file that bears a stage's name is written
-    ./name.
+    folders below it. Hidden files are left out. A .y4m video is read frame by frame. A file that
+    bears a stage's name is written ./name.
 
     \b
     Examples:
@@ -93,14 +148,14 @@ def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> It
       imgfx open photos denoise-ae save out
       imgfx open 'scans/*.tif' superres-rednet --scale 2 save out
     """
-    del session
+    most = session.settings.most_pixels
     if "-" in paths:
         if len(paths) > 1:
             raise click.UsageError("open: '-' (stdin) cannot stand beside other paths")
         from imgfx.stdio import StdinItems
 
-        return StdinItems()
-    return FileItems([item for name in paths for item in _items_of(name, recursive)])
+        return StdinItems(most)
+    return FileItems([item for name in paths for item in _items_of(name, recursive, most)])
 
 
 @hookimpl

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgfx.errors import EncodeError, ImgfxError
 from imgfx.formats import FORMATS, Format, format_from_name, format_from_suffix
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import Item, Sink, StageCommand, sink
+from imgfx.stage import Item, Note, Sink, StageCommand, sink
 
 if TYPE_CHECKING:
     from imgfx.image import Image
@@ -32,6 +35,9 @@ class FileSink:
     """None takes the target's ending."""
     quality: int | None
     overwrite: bool
+    rate: Fraction | None = None
+    """Frames a second of a video's frame."""
+    _note: Note | None = None
     _taken: dict[Path, str] = field(default_factory=dict)
     """Whose image goes to a path."""
     _read: dict[Path, str] = field(default_factory=dict)
@@ -102,14 +108,40 @@ class FileSink:
         chosen = self.format or format_from_suffix(path.suffix)
         if chosen is None:
             raise EncodeError(f"{path}: unknown format {path.suffix!r}; give --format")
-        return encode(image, chosen, quality=self.quality, origin=str(path))
+        return encode(image, chosen, quality=self.quality, origin=str(path), rate=self.rate)
 
     def write(self, data: bytes, item: Item, index: int) -> None:
         """By a temporary file and a rename."""
         from imgfx.files import write_file
 
         self.check(item, index)
-        write_file(self._path(item, index), data)
+        path, note = self._path(item, index), self._note
+
+        def before(found: os.stat_result) -> None:
+            if note is not None:
+                note(item, index, path, (found.st_size, found.st_mtime_ns))
+
+        write_file(path, data, before)
+
+    def journal_folder(self) -> Path | None:
+        """The template's part before the first field; None for a plain path."""
+        if "{" not in self.template.replace("{{", ""):
+            return None
+        parts = itertools.takewhile(lambda part: not _has_field(part), Path(self.template).parts)
+        return Path(*(part.replace("{{", "{").replace("}}", "}") for part in parts))
+
+    def journal_options(self) -> Mapping[str, Any]:
+        """See `Journaled`."""
+        rate = None if self.rate is None else str(self.rate)
+        return {"format": self.format and self.format.name, "quality": self.quality, "fps": rate}
+
+    def keep_journal(self, note: Note) -> None:
+        """See `Journaled`."""
+        self._note = note
+
+
+def _has_field(part: str) -> bool:
+    return "{" in part.replace("{{", "")
 
 
 def _plain_name(name: str) -> str:
@@ -150,6 +182,25 @@ def _format(name: str | None, target: str) -> Format | None:
     return None
 
 
+def _check_rate(rate: Fraction | None, format_name: str | None, target: str) -> None:
+    by_ending = format_from_suffix(Path(target).suffix)
+    name = format_name or (by_ending.name if by_ending else None)
+    if rate is not None and name != "y4m":
+        raise click.UsageError("save: only Y4M has a frame rate; give --format y4m with --fps")
+
+
+def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Fraction | None:
+    """The fraction that is written: 25, 23.976 or 30000/1001."""
+    if value is None:
+        return None
+    written = re.fullmatch(r"\d{1,9}(\.\d{1,6}|[/:]0*[1-9]\d{0,8})?", value)
+    rate = Fraction(value.replace(":", "/")) if written else Fraction(0)
+    if rate == 0:
+        reason = f"{value!r} is no frame rate; write it as 25 or 30000/1001"
+        raise click.BadParameter(reason, ctx, param)
+    return rate
+
+
 @sink("save")
 @click.argument("target", metavar="TARGET")
 @click.option(
@@ -164,9 +215,20 @@ def _format(name: str | None, target: str) -> Format | None:
     metavar="1..100",
     help="Of JPEG (default 95), WebP (95, 100 is lossless) and AVIF (90).",
 )
+@click.option(
+    "--fps",
+    callback=_rate,
+    metavar="RATE",
+    help="Frames a second of Y4M: 25, 30000/1001; by default the input video's, else 25.",
+)
 @click.option("--overwrite", is_flag=True, help="Allow an image to replace its own input.")
 def save_images(
-    session: Session, target: str, format_name: str | None, quality: int | None, overwrite: bool
+    session: Session,
+    target: str,
+    format_name: str | None,
+    quality: int | None,
+    fps: Fraction | None,
+    overwrite: bool,
 ) -> Sink:
     """Write images to a file, a folder, a template or stdout (-).
 
@@ -180,16 +242,18 @@ def save_images(
       imgfx open photos denoise-ae save out --format webp --quality 90
       imgfx open *.jpg superres-rednet save 'out/{stem}_x2.png'
       imgfx open a.jpg denoise-ae save - --format ppm | pnmtops
+      imgfx open in.y4m superres-fast save - --format y4m | ffmpeg -i - out.mp4
     """
+    _check_rate(fps, format_name, target)
     if target == "-":
         from imgfx.stdio import StdoutSink
 
         stdout_format = format_from_name(format_name or "png")
         assert stdout_format is not None, "the option's choices are known formats"
-        return StdoutSink(session, stdout_format, quality)
+        return StdoutSink(session, stdout_format, quality, fps)
     if not target:
         raise ImgfxError("save: the target is empty")
-    return FileSink(_template(target), _format(format_name, target), quality, overwrite)
+    return FileSink(_template(target), _format(format_name, target), quality, overwrite, fps)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from imgfx.degradations import enlarge, lecture, round_to_8_bits, shrink
 from imgfx.resample import taps
 from imgfx.training.recipe import Recipe, Rng, Task
-from imgfx.training.restoration import Probe, psnr_loss, restoration_task
+from imgfx.training.restoration import Probe, restoration_task
 from imgfx_superres_rednet.network import RedNet
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def make_task(
         folders,
         exclude,
         degrade=degrade,
-        loss=psnr_loss,
         probes=[_probe("lecture", lecture, 0), *probes],
         batch_size=batch or RECIPE.batch,
         crop=_CROP,

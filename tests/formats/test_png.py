@@ -102,7 +102,7 @@ def test_the_command_line_passes_valid_and_reports_corrupt_pictures(data, tmp_pa
     assert "Traceback" not in ended.err
     for stem in corrupt:
         assert f"{stem}.png: " in ended.err
-    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(valid)
+    assert sorted(path.stem for path in (tmp_path / "out").glob("[!.]*")) == sorted(valid)
     for stem in valid:
         before, after = folder / f"{stem}.png", tmp_path / "out" / f"{stem}.png"
         np.testing.assert_array_equal(

@@ -198,7 +198,7 @@ def test_a_quoted_pattern_and_a_template(imgfx):
         cv2.imwrite(name, pixels(5, 5))
     ended = imgfx("open", "*.png", "save", "out/{index:02d}-{stem}.bmp")
     assert ended.code == 0, ended.err
-    assert sorted(path.name for path in Path("out").iterdir()) == ["00-one.bmp", "01-two.bmp"]
+    assert sorted(path.name for path in Path("out").glob("*.bmp")) == ["00-one.bmp", "01-two.bmp"]
 
 
 def test_an_older_file_is_replaced_whole_and_kept_when_writing_fails(imgfx):

@@ -1,0 +1,239 @@
+"""What a batch has done, kept beside its output, so that a rerun does only what is left.
+
+A line of JSON an image is added before its file gets its name: with the size and time that the file
+will have, the input's, and a digest of the chain. After a kill at any moment a file that bears
+out its line is whole and of that chain; any other is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imgfx import __version__
+from imgfx.atomic import TEMPORARY, is_abandoned
+from imgfx.chain import describe
+from imgfx.errors import ImgfxError
+
+if TYPE_CHECKING:
+    from imgfx.session import LoadedModel
+    from imgfx.stage import Stage
+
+NAME = ".imgfx-journal.jsonl"
+_VERSION = 1
+
+Stamp = tuple[int, int]
+"""Bytes and time of change in nanoseconds, by which a file is known again."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image's line."""
+
+    output: str
+    """Relative to the journal's folder."""
+    input: str
+    """The same, or what else names it."""
+    chain: str
+    read: Stamp | None
+    """Of the input; None where it is no file."""
+    written: Stamp | None
+    """Of the output; None where there is none."""
+    error: str | None = None
+
+
+class Journal:
+    """The journal of a folder for one chain.
+
+    Several processes may add to it at once; each line is written in one piece.
+
+    Args:
+        folder: where the batch's output goes.
+        chain: the digest of filters, sink and weights.
+        made: the digest with the source, for images that come from no file.
+        writable: False for looking at it alone.
+
+    Raises:
+        ImgfxError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, chain: str, made: str = "", *, writable: bool = True) -> None:
+        self.folder, self._chain, self._made = folder, chain, made or chain
+        self._path = folder / NAME
+        self._descriptor = -1
+        if writable:
+            self._descriptor = self._opened()
+        self._entries = {entry.output: entry for entry in self._read()}
+
+    def _opened(self) -> int:
+        folder = self.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+            return os.open(self._path, flags, 0o644)
+        except OSError as error:
+            raise ImgfxError(f"{folder}: cannot write there: {error.strerror}") from error
+
+    def _read(self) -> Iterable[Entry]:
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return
+        for line in text.splitlines():
+            entry = _entry(line)
+            if entry is not None:
+                yield entry
+
+    def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
+        """What is known of an image that need not be made: done, or failed, and nothing changed."""
+        entry = self._entries.get(self._relative(target))
+        if entry is None or entry.chain != self._digest(source):
+            return None
+        if entry.input != self._input(source, name):
+            return None
+        if entry.read != _stamp(source):
+            return None
+        if entry.error is None and entry.written != _stamp(target):
+            return None
+        return entry
+
+    def done(
+        self, source: Path | None, name: str, read: Stamp | None, target: Path, stamp: Stamp
+    ) -> None:
+        """An image's file is complete, under a name that is not yet its own.
+
+        Args:
+            source: the input's file.
+            name: of the input, where there is no file.
+            read: the input's stamp before it was read.
+            target: the output's file.
+            stamp: what the output's file will have.
+        """
+        self._add(source, name, read, target, stamp, None)
+
+    def failed(
+        self, source: Path | None, name: str, read: Stamp | None, target: Path, error: str
+    ) -> None:
+        """An image could not be made."""
+        self._add(source, name, read, target, None, error)
+
+    def _add(
+        self, source: Path | None, name: str, read: Stamp | None, target: Path,
+        written: Stamp | None, error: str | None,
+    ) -> None:  # fmt: skip
+        entry = Entry(
+            self._relative(target),
+            self._input(source, name),
+            self._digest(source),
+            read,
+            written,
+            error,
+        )
+        self._check_still_there()
+        line = json.dumps({"v": _VERSION, **asdict(entry)}, ensure_ascii=False) + "\n"
+        try:
+            os.write(self._descriptor, line.encode("utf-8", "surrogateescape"))
+        except OSError as error_:
+            raise ImgfxError(f"{self._path}: cannot write: {error_.strerror}") from error_
+        self._entries[entry.output] = entry
+
+    def _check_still_there(self) -> None:
+        """Whether what we write to is what has the journal's name.
+
+        A folder that was removed or unmounted must not be made anew in another place.
+        """
+        try:
+            same = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            same = False
+        if not same:
+            raise ImgfxError(f"{self.folder}: the folder has vanished; what was written is lost")
+
+    def _relative(self, path: Path) -> str:
+        return os.path.relpath(path, self.folder)
+
+    def _digest(self, source: Path | None) -> str:
+        """Of an image that is made, not read, the source's options count."""
+        return self._made if source is None else self._chain
+
+    def _input(self, source: Path | None, name: str) -> str:
+        return name if source is None else os.path.relpath(source, self.folder)
+
+    def close(self) -> None:
+        """Of a folder in which nothing was ever noted nothing stays."""
+        if self._descriptor < 0:
+            return
+        empty = os.fstat(self._descriptor).st_size == 0
+        os.close(self._descriptor)
+        if empty:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+
+def stamp_of(source: Path | None) -> Stamp | None:
+    """A file's stamp; None when there is no file."""
+    return _stamp(source)
+
+
+def _stamp(path: Path | None) -> Stamp | None:
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _entry(line: str) -> Entry | None:
+    """None for a line that was cut off, or of another version."""
+    try:
+        data: dict[str, Any] = json.loads(line)
+        if data.pop("v") != _VERSION:
+            return None
+        for field in ("read", "written"):
+            data[field] = (
+                None if data[field] is None else (int(data[field][0]), int(data[field][1]))
+            )
+        return Entry(**data)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return None
+
+
+def digest_of(
+    stages: Sequence[Stage], sink: Mapping[str, Any], models: Sequence[LoadedModel]
+) -> str:
+    """Names a chain: stages and sink with their options, the weights, and the version.
+
+    Engine and precision are left out: a batch may go on with another.
+    """
+    parts = {
+        "imgfx": __version__,
+        "stages": describe(stages),
+        "sink": dict(sink),
+        "weights": {loaded.model.name: loaded.weights.digest for loaded in models},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def remove_abandoned(targets: Iterable[Path]) -> None:
+    """Removes what a killed run left half-written beside these files."""
+    wanted: dict[Path, set[str]] = {}
+    for target in targets:
+        wanted.setdefault(target.parent, set()).add(target.name[:40])
+    pattern = re.compile(TEMPORARY)
+    for folder, names in wanted.items():
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(folder)):
+                match = pattern.fullmatch(entry.name)
+                if match and match[1] in names and is_abandoned(Path(entry.path)):
+                    Path(entry.path).unlink()

@@ -1,0 +1,179 @@
+"""What a run would do, without doing it: `--dry-run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from imgfx.errors import ImageError, confined
+from imgfx.files import image_size
+from imgfx.image import Image
+from imgfx.streams import write_all
+
+if TYPE_CHECKING:
+    from imgfx.pipeline import Chain, Ledger, StartedChain
+    from imgfx.session import Session
+    from imgfx.stage import Item
+
+_PROBE = 256, 256
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """What would become of one image."""
+
+    input: str
+    output: str | None
+    action: str
+    """write, overwrite, keep (done by an earlier run), or fail."""
+    size: tuple[int, int] | None = None
+    """Width and height of the input, as far as its file tells."""
+    reason: str | None = None
+    """Why it would fail."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    chain: list[str]
+    models: Sequence[Mapping[str, str]]
+    images: list[PlannedImage] = field(default_factory=list)
+    stream: bool = False
+    """Images would be read from a pipe, as they come."""
+    seconds: float | None = None
+    """About how long the filters would take."""
+    notes: list[str] = field(default_factory=list)
+    """What was said while models were loaded, of engines compiled and passed over."""
+
+
+def plan_of(chain: Chain, started: StartedChain, session: Session, ledger: Ledger | None) -> Plan:
+    """The plan of a chain that is started; reads files' headers and writes nothing."""
+    names = [stage.name for stage in (chain.source, *chain.filters, chain.sink)]
+    models = [{"model": loaded.model.name, "runs": str(loaded.choice)} for loaded in session.models]
+    if started.items.count is None:
+        return Plan(names, models, stream=True, notes=session.notes)
+    images = []
+    with confined(f"stage {chain.source.name!r}"):
+        for index, item in enumerate(started.items):
+            with confined(f"stage {chain.sink.name!r}"):
+                images.append(_planned(started, item, index, ledger))
+    left = sum(_pixels(image) for image in images if image.action in ("write", "overwrite"))
+    seconds = left * _seconds_per_pixel(started) if left and models else None
+    return Plan(names, models, images, seconds=seconds, notes=session.notes)
+
+
+def _pixels(image: PlannedImage) -> int:
+    return image.size[0] * image.size[1] if image.size else 0
+
+
+def _seconds_per_pixel(started: StartedChain) -> float:
+    """Of the filters, measured on a small image of noise; the first run warms up."""
+    probe = Image(np.random.default_rng(0).integers(0, 256, (*_PROBE, 3), dtype=np.uint8))
+    seconds = 0.0
+    for _ in range(2):
+        image, begun = probe, time.monotonic()
+        for apply in started.filters:
+            image = apply(image)
+        seconds = time.monotonic() - begun
+    return seconds / (_PROBE[0] * _PROBE[1])
+
+
+def _planned(started: StartedChain, item: Item, index: int, ledger: Ledger | None) -> PlannedImage:
+    target = started.sink.target(item, index)
+    known = ledger.known(item, index) if ledger is not None else None
+    if known is not None and known.error is None:
+        return PlannedImage(item.origin, target, "keep")
+    if known is not None:
+        return PlannedImage(item.origin, None, "fail", reason=known.error)
+    try:
+        size = image_size(item.path) if item.path is not None else None
+    except ImageError as error:
+        return PlannedImage(item.origin, None, "fail", reason=error.format_message())
+    reason = _unwritable(Path(target)) if item.path is not None else None
+    if reason is not None:
+        return PlannedImage(item.origin, None, "fail", size, reason)
+    action = "overwrite" if os.path.lexists(target) else "write"
+    return PlannedImage(item.origin, target, action, size)
+
+
+def _unwritable(target: Path) -> str | None:
+    """Why nothing can be written there, as far as it can be seen."""
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{target}: {folder} is no folder"
+    return None if os.access(folder, os.W_OK) else f"{target}: {folder} is not writable"
+
+
+def show_plan(plan: Plan, json_to: int | None) -> None:
+    """Lines for people on stderr, or JSON to this descriptor."""
+    if json_to is not None:
+        write_all(json_to, (json.dumps(_as_json(plan), indent=2) + "\n").encode())
+        return
+    for model in plan.models:
+        click.echo(f"model   {model['model']}: {model['runs']}", err=True)
+    click.echo(f"chain   {' | '.join(plan.chain)}", err=True)
+    if plan.stream:
+        click.echo("images  from stdin, as they come", err=True)
+        return
+    for image in plan.images:
+        click.echo(_line(image), err=True)
+    if len(plan.images) > 1:
+        click.echo(f"total   {_totals(plan)}", err=True)
+
+
+def _line(image: PlannedImage) -> str:
+    if image.action == "fail":
+        return f"fail    {image.reason}"
+    size = f" ({image.size[0]}x{image.size[1]})" if image.size else ""
+    verb = {"write": "image", "overwrite": "over", "keep": "keep"}[image.action]
+    return f"{verb:7} {image.input}{size} -> {image.output}"
+
+
+def _totals(plan: Plan) -> str:
+    counts = {
+        action: sum(image.action == action for image in plan.images)
+        for action in ("write", "overwrite", "keep", "fail")
+    }
+    words = [f"{count} to {action}" for action, count in counts.items() if count]
+    pixels = sum(map(_pixels, plan.images))
+    read = f"; {pixels / 1e6:.1f} megapixels to read" if pixels else ""
+    about = f"; about {_duration(plan.seconds)}" if plan.seconds else ""
+    return ", ".join(words) + read + about
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _as_json(plan: Plan) -> Mapping[str, Any]:
+    return {
+        "chain": plan.chain,
+        "models": plan.models,
+        "notes": plan.notes,
+        "stream": plan.stream,
+        "seconds": None if plan.seconds is None else round(plan.seconds, 1),
+        "images": [
+            {
+                "input": image.input,
+                "output": image.output,
+                "action": image.action,
+                "width": image.size[0] if image.size else None,
+                "height": image.size[1] if image.size else None,
+                "reason": image.reason,
+            }
+            for image in plan.images
+        ],
+    }

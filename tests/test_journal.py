@@ -1,0 +1,419 @@
+"""A batch can be killed at any moment and run again: only what is left is done."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support import PROGRAM, pixels
+
+from imgfx.journal import NAME
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six small photos in two folders, and one file that is none."""
+    for number in range(6):
+        path = tmp_path / "photos" / ("sub" if number % 2 else "") / f"p{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), pixels(12 + number, 10))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def batch(imgfx, tmp_path):
+    """`batch("--redo")`: a run over the photos, and what it reports."""
+
+    def run(*options, chain=("open", "photos", "save", "out"), **environment):
+        ended = imgfx(*chain, *options, "--report", "report.json", **environment)
+        path = tmp_path / "report.json"
+        report = json.loads(path.read_text()) if path.is_file() else {}
+        return ended, report
+
+    return run
+
+
+def made(report):
+    """Names of the images that the run has made."""
+    return sorted(Path(i["input"]).name for i in report["images"] if i["output"] and not i["kept"])
+
+
+def kept(report):
+    """Names of those that it left as they are."""
+    return sorted(Path(i["input"]).name for i in report["images"] if i["kept"])
+
+
+ALL = [f"p{n}.png" for n in range(6)]
+
+
+def test_a_second_run_does_nothing_and_says_so(photos, batch, tmp_path):
+    first, report = batch()
+    assert (first.code, made(report)) == (0, ALL)
+    assert first.err == "imgfx: 6 images done\n"
+    before = stamps(tmp_path / "out")
+    second, report = batch()
+    assert (second.code, made(report), kept(report)) == (0, [], ALL)
+    assert second.err == "imgfx: 6 images done, 6 of them earlier\n"
+    assert stamps(tmp_path / "out") == before
+    assert (report["done"], report["kept"], report["failed"]) == (6, 6, 0)
+
+
+def stamps(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def contents(folder):
+    """Of all files but the journal."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != NAME
+    }
+
+
+def change_input(photos, out):
+    cv2.imwrite(str(photos / "p2.png"), pixels(30, 30))
+
+
+def touch_input(photos, out):
+    os.utime(photos / "p2.png", ns=(1, 1))
+
+
+def remove_output(photos, out):
+    (out / "p2.png").unlink()
+
+
+def replace_output(photos, out):
+    data = (out / "p2.png").read_bytes()
+    (out / "p2.png").unlink()
+    (out / "p2.png").write_bytes(data[::-1])
+
+
+def truncate_output(photos, out):
+    stamp = (out / "p2.png").stat().st_mtime_ns
+    (out / "p2.png").write_bytes((out / "p2.png").read_bytes()[:-1])
+    os.utime(out / "p2.png", ns=(stamp, stamp))
+
+
+def damage_journal_line(photos, out):
+    lines = (out / NAME).read_text().splitlines()
+    lines = [line[: len(line) // 2] if "p2.png" in line else line for line in lines]
+    (out / NAME).write_text("\n".join(lines))
+
+
+def other_version(photos, out):
+    text = (out / NAME).read_text()
+    lines = [
+        line.replace('"v": 1', '"v": 99') if "p2.png" in line else line
+        for line in text.splitlines()
+    ]
+    (out / NAME).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_input, touch_input, remove_output, replace_output, truncate_output,
+        damage_journal_line, other_version,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_only_what_is_missing_or_changed_is_done_again(photos, batch, tmp_path, change):
+    batch()
+    expected = contents(tmp_path / "out")
+    change(photos, tmp_path / "out")
+    ended, report = batch()
+    assert ended.code == 0
+    assert made(report) == ["p2.png"]
+    if change is not change_input:
+        assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize(
+    ("chain", "count"),
+    [
+        (("open", "photos", "save", "out", "--format", "jpeg"), 6),
+        (("open", "photos", "save", "out/{stem}.png"), 3),  # the others are there already
+    ],
+)
+def test_another_chain_makes_its_own_images(photos, batch, tmp_path, chain, count):
+    batch()
+    ended, report = batch(chain=chain)
+    assert ended.code == 0
+    assert len(made(report)) == count
+    _, report = batch(chain=chain)
+    assert made(report) == []
+
+
+def test_other_weights_and_options_are_another_chain(photos, batch, tmp_path):
+    from support_models import TINY, write_weights
+
+    for seed in (0, 1):
+        write_weights(tmp_path / f"{seed}.safetensors", *TINY["denoise-ae"], seed=seed)
+
+    def chain(weights, strength="1"):
+        stage = ("denoise-ae", "--weights", "w.safetensors", "--strength", strength)
+        (tmp_path / "w.safetensors").write_bytes((tmp_path / weights).read_bytes())
+        return ("open", "photos", *stage, "save", "out")
+
+    done = [
+        len(made(batch(chain=chain(*words))[1]))
+        for words in [("0.safetensors",), ("0.safetensors",), ("1.safetensors",),
+                      ("1.safetensors", "0.5"), ("1.safetensors", "0.5")]
+    ]  # fmt: skip
+    assert done == [6, 0, 6, 6, 0]
+
+
+def test_a_batch_goes_on_where_the_engine_is_another(photos, batch):
+    batch()
+    _, report = batch("--device", "cpu", "--jobs", "1", "--tile", "32")
+    assert made(report) == []
+
+
+def test_new_images_are_added(photos, batch):
+    batch()
+    cv2.imwrite(str(photos / "p9.png"), pixels(9, 9))
+    _, report = batch()
+    assert made(report) == ["p9.png"]
+
+
+def test_redo_makes_all(photos, batch):
+    batch()
+    ended, report = batch("--redo")
+    assert (ended.code, made(report)) == (0, ALL)
+
+
+def test_what_failed_is_not_tried_again_unless_asked_or_changed(photos, batch, tmp_path):
+    bad = photos / "bad.png"
+    bad.write_bytes(b"bad")
+    first, _ = batch()
+    assert first.code == 3
+    again, report = batch()
+    assert (again.code, made(report)) == (3, [])
+    error = f"{Path('photos') / 'bad.png'}: not an image of a known format"
+    remembered = f"{error} (failed in an earlier run; --retry-failed tries again)"
+    assert f"imgfx: error: {remembered}\n" in again.err
+    retried, report = batch("--retry-failed")
+    assert retried.code == 3
+    assert f"imgfx: error: {error}\n" in retried.err
+    cv2.imwrite(str(bad), pixels(8, 8))
+    mended, report = batch()
+    assert (mended.code, made(report)) == (0, ["bad.png"])
+
+
+def test_templates_keep_their_journal_before_the_first_field(photos, batch, tmp_path):
+    chain = ("open", "photos", "save", "a/b/{stem}-{index:02d}.png")
+    _, report = batch(chain=chain)
+    assert len(made(report)) == 6
+    assert (tmp_path / "a" / "b" / NAME).is_file()
+    _, report = batch(chain=chain)
+    assert made(report) == []
+
+
+def test_one_image_is_always_made_and_leaves_no_journal(photos, imgfx, tmp_path):
+    for target in ("out/", "b.png"):
+        for _ in range(2):
+            assert imgfx("open", "photos/p0.png", "save", target).code == 0
+    assert not list(tmp_path.rglob(NAME))
+
+
+def test_the_journal_moves_with_its_folders(photos, batch, imgfx, tmp_path):
+    batch()
+    (tmp_path / "moved").mkdir()
+    for name in ("photos", "out"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    ended = imgfx("open", "moved/photos", "save", "moved/out")
+    assert ended.err == "imgfx: 6 images done, 6 of them earlier\n"
+
+
+def test_a_batch_in_which_nothing_was_done_leaves_nothing(imgfx, tmp_path):
+    (tmp_path / "in").mkdir()
+    ended = imgfx("open", "nowhere1.png", "nowhere2.png", "save", "out", "--on-error", "stop")
+    assert ended.code == 1
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [NAME]  # that one failed is noted
+
+
+def test_images_that_are_made_are_known_by_their_options(imgfx, tmp_path):
+    def generate(*options):
+        words = ["gan-generate", "--count", "3", *options, "save", "g/{index}.png"]
+        return imgfx(*words).err
+
+    assert "3 images done\n" in generate("--seed", "1")
+    assert "3 of them earlier" in generate("--seed", "1")
+    assert "earlier" not in generate("--seed", "2")
+
+
+def test_a_folder_that_vanishes_ends_the_run(photos, tmp_path, site):
+    slow = """
+from imgfx.hookspecs import hookimpl
+from imgfx.stage import filter_
+@filter_("slow")
+def slow(image):
+    import pathlib, shutil, time
+    if pathlib.Path("out/p2.png").exists():
+        shutil.rmtree("out")
+    return image
+@hookimpl
+def imgfx_stages():
+    return [slow]
+"""
+    site.install("imgfx-slow", slow, "slow")
+    line = [*PROGRAM, "open", "photos", "slow", "save", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(site.folder)}
+    ended = subprocess.run(
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "imgfx: error: out: the folder has vanished; what was written is lost\n"
+
+
+WAITING = """
+from imgfx.hookspecs import hookimpl
+from imgfx.stage import filter_
+@filter_("wait")
+def wait(image):
+    import time
+    time.sleep(0.03)
+    return image
+@hookimpl
+def imgfx_stages():
+    return [wait]
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path, site):
+    """Answers a process over 100 images that takes 0.03 seconds for each."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), rng.integers(0, 255, (60, 60, 3), np.uint8))
+    site.install("imgfx-wait", WAITING, "wait")
+
+    def start(*options, out="out"):
+        line = [*PROGRAM, "open", "many", "wait", "save", out, *options]
+        environment = {**os.environ, "PYTHONPATH": str(site.folder)}
+        return subprocess.Popen(
+            line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+def wait_for(folder, count):
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*.png"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_lose_nothing_and_leave_nothing(waiting, tmp_path):
+    waiting(out="whole").communicate()
+    expected = contents(tmp_path / "whole")
+    assert len(expected) == 100
+    random.seed(0)
+    out, made_twice = tmp_path / "out", 0
+    out.mkdir()
+    for _ in range(30):
+        process = waiting("-q")
+        before = len(finished(out))
+        target = min(99, before + random.randint(1, 8))
+        while len(finished(out)) < target and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(random.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        done = finished(out)
+        assert all(data == expected[name] for name, data in done.items())
+        if len(done) > 90:
+            for name in random.sample(sorted(done), 70):
+                (out / name).unlink()
+    entries = len((out / NAME).read_text().splitlines())
+    left = 100 - len(finished(out))
+    waiting().communicate()
+    assert contents(out) == expected  # byte by byte, and no stray file
+    made_twice = len((out / NAME).read_text().splitlines()) - entries - left
+    # At most what was noted and had not yet got its name, or had it and was not noted.
+    assert 0 <= made_twice <= 2
+
+
+def finished(folder):
+    """Contents of the images that have their names."""
+    return {path.name: path.read_bytes() for path in folder.glob("[0-9]*.png")}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_interrupt_finishes_what_is_in_work(waiting, tmp_path, number, code):
+    process = waiting()
+    wait_for(tmp_path / "out", 5)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    done = len(contents(tmp_path / "out"))
+    assert 5 <= done < 100
+    finishing, ended = err.splitlines()
+    assert finishing.startswith("imgfx: finishing the images in work; another interrupt")
+    assert ended == f"imgfx: interrupted; {done} images done, the same command goes on"
+    again = waiting()
+    _, err = again.communicate(timeout=60)
+    assert err == f"imgfx: 100 images done, {done} of them earlier\n"
+
+
+def test_the_second_interrupt_stops_at_once(waiting, tmp_path):
+    process = waiting("--jobs", "8")
+    wait_for(tmp_path / "out", 5)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert not [name for name in contents(tmp_path / "out") if name.endswith(".tmp")]
+
+
+def test_an_interrupt_while_a_stream_is_waited_for_ends_at_once(tmp_path):
+    line = [*PROGRAM, "save", "out/{index}.png"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdin.write(cv2.imencode(".png", pixels(8, 8))[1].tobytes())
+    process.stdin.flush()
+    wait_for(tmp_path, 0)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "0.png").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    process.stdin.close()
+
+
+def test_what_a_killed_run_left_half_written_is_removed(photos, batch, tmp_path):
+    (tmp_path / "out" / "sub").mkdir(parents=True)
+    stray = tmp_path / "out" / "sub" / ".p1.png.0123abcd.tmp"
+    foreign = tmp_path / "out" / ".other.png.0123abcd.tmp"
+    for path in (stray, foreign):
+        path.write_bytes(b"half")
+    batch()
+    assert not stray.exists()
+    assert foreign.exists()  # of nothing that this batch writes
+
+
+def test_what_another_process_is_writing_is_left_alone(photos, batch, tmp_path):
+    import fcntl
+
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / ".p0.png.0123abcd.tmp"
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        batch()
+        assert path.exists()
+    batch()
+    assert not path.exists()
