@@ -24,8 +24,6 @@ class Learner(Protocol):
 
     networks: Mapping[str, nn.Module]
     step: int
-    progress: float
-    """How much of the run is done, 0 to 1."""
 
     def autocast(self) -> torch.autocast:
         """The context in which forward passes run in the training's precision."""

@@ -30,9 +30,6 @@ Degrade = Callable[[Float, Rng], tuple[Float, Float]]
 """(N, h, w, 3) clean crops and a generator -> network input (N, C, h', w') and target (N, 3, H, W),
 both NCHW; it may use the crops' outer pixels as a margin."""
 
-Prepare = Callable[["nn.Module", float], None]
-"""Called before each step with the network and the run's progress, 0 to 1: switches layers on."""
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -78,7 +75,6 @@ class RestorationTask:
     """Side of the clean crops, margin included."""
     data: str
     loss: Loss = l1_loss
-    prepare: Prepare | None = None
     held_out: str = ""
     """Where the validation photos come from; empty where they are some of the data."""
 
@@ -94,8 +90,6 @@ class RestorationTask:
 
     def step(self, learner: Learner, batch: Tensors) -> Mapping[str, torch.Tensor]:
         """One update on the loss."""
-        if self.prepare:
-            self.prepare(self.network, learner.progress)
         with learner.autocast():
             output = self.network(batch["input"])
         loss = self.loss(output.float(), batch["target"])
@@ -180,7 +174,6 @@ def restoration_task(
     batch_size: int,
     crop: int,
     loss: Loss = l1_loss,
-    prepare: Prepare | None = None,
 ) -> RestorationTask:
     """A task over folders of photos; some are held out for validation.
 
@@ -191,5 +184,5 @@ def restoration_task(
     training, validation = hold_out(photos)
     names = ", ".join(folder.resolve().name for folder in folders)
     return RestorationTask(
-        network, training, validation, degrade, probes, batch_size, crop, names, loss, prepare
+        network, training, validation, degrade, probes, batch_size, crop, names, loss
     )

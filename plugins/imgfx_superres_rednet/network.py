@@ -19,26 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-OUTER = 6
-"""Convolutions, and deconvolutions, that a shallow network runs; even, so that a skip ends there.
-"""
-
-
 class RedNet(nn.Module):
     """`depth` convolutions and `depth` deconvolutions, 3x3, and the input added at the end.
 
     Every second convolution's output is added to the output of its mirrored deconvolution, and
     the ReLU comes after the sum: with depth 15, conv 14 to deconv 1, conv 12 to deconv 3, ...,
     conv 2 to deconv 13.
-
-    While `shallow` is set, only the outer six of each are run. In a fresh network the layers
-    within them add nothing yet (the deconvolution that brings them back is zero), so the outputs
-    are the same, for 0.4 of the work.
     """
 
     def __init__(self, width: int = 64, depth: int = 15) -> None:
         super().__init__()
-        self.shallow = False
         sizes = [3] + [width] * depth
         pairs = list(itertools.pairwise(sizes))
         convolutions = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairs]
@@ -49,8 +39,6 @@ class RedNet(nn.Module):
         for deconvolution in deconvolutions:
             fan_in_normal_(deconvolution, 0.5)
         fan_in_normal_(deconvolutions[-1], 0.02)
-        if depth > OUTER:
-            fan_in_normal_(deconvolutions[depth - OUTER - 1], 0.0)
         self.convolutions = nn.ModuleList(convolutions)
         self.deconvolutions = nn.ModuleList(deconvolutions)
 
@@ -61,30 +49,19 @@ class RedNet(nn.Module):
         half-precision engine rounds the correction and never the image.
         """
         depth = len(self.convolutions)
-        run = min(depth, OUTER) if self.shallow else depth
         skips: dict[int, Tensor] = {}
         features = x.to(next(self.parameters()).dtype)
-        for number, layer in enumerate(self.convolutions[:run], start=1):
+        for number, layer in enumerate(self.convolutions, start=1):
             features = functional.relu(layer(features))
             if number % 2 == 0:
                 skips[depth - number] = features
-        first = depth - run
-        for number, layer in enumerate(self.deconvolutions[first:-1], start=first + 1):
+        for number, layer in enumerate(self.deconvolutions[:-1], start=1):
             features = layer(features)
             if number in skips:
                 features = features + skips.pop(number)
             features = functional.relu(features)
         correction: Tensor = self.deconvolutions[-1](features)
         return x.float() + correction.float()
-
-    def inner_is_idle(self) -> bool:
-        """Whether the layers that a shallow network leaves out have never been trained."""
-        inner = len(self.convolutions) - OUTER
-        if inner <= 0:
-            return False
-        last = self.deconvolutions[inner - 1]
-        assert isinstance(last, nn.ConvTranspose2d)
-        return not bool(last.weight.any())
 
 
 def build_network(spec: ModelSpec) -> RedNet:

@@ -14,7 +14,6 @@ from imgfx.degradations import enlarge, lecture, round_to_8_bits, shrink
 from imgfx.resample import taps
 from imgfx.training.recipe import Recipe, Rng, Task
 from imgfx.training.restoration import Probe, restoration_task
-from imgfx_superres_rednet.network import RedNet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +25,6 @@ _MARGIN = 12
 _CROP = _PATCH + 2 * _MARGIN
 _SCALES = (1, 2, 3, 4)
 _SHARES = (0.3, 0.3, 0.2, 0.2)
-_SHALLOW_SHARE = 0.6
-"""Of the run, in which the outer layers are trained alone."""
 
 
 @lru_cache
@@ -78,17 +75,6 @@ def _resized(scale: int) -> Callable[[Float], Float]:
     return lambda clean: enlarge(shrink(clean, scale), scale)
 
 
-def deepen(network: nn.Module, progress: float) -> None:
-    """Trains the outer layers alone at first: a step costs 0.4 of the whole network's.
-
-    Weights that a run began with are trained throughout, and a network is never made shallow
-    again. Sources: growth that keeps the function, Chen, Goodfellow, Shlens, Net2Net, 2016;
-    stage by stage, Gong et al., Efficient Training of BERT by Progressively Stacking, 2019.
-    """
-    assert isinstance(network, RedNet)
-    network.shallow = progress < _SHALLOW_SHARE and network.inner_is_idle()
-
-
 def make_task(
     folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
 ) -> Task:
@@ -102,10 +88,9 @@ def make_task(
         probes=[_probe("lecture", lecture, 0), *probes],
         batch_size=batch or RECIPE.batch,
         crop=_CROP,
-        prepare=deepen,
     )
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=16, steps=40_000, rate=5e-4, muon=8.0, clip=0.5, warmup=100
+    task=make_task, metric="psnr", batch=16, steps=40_000, rate=5e-4, muon=3.0, clip=0.5, warmup=150
 )

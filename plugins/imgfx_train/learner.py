@@ -33,7 +33,6 @@ class Learner:
         self.networks: Mapping[str, nn.Module] = task.networks()
         self.device = torch.device(device)
         self.step = 0
-        self.progress = 0.0
         self._recipe = recipe
         self._precision = precision
         self._processes = processes or Processes()

@@ -158,9 +158,8 @@ class Run:
     def _one_step(self) -> dict[str, float]:
         started = time.monotonic()
         recipe = self.plan.recipe
-        self.learner.progress = self.progress
         factor = rate_factor(
-            self.learner.step, self.learner.progress, warmup=recipe.warmup, final=recipe.final_rate
+            self.learner.step, self.progress, warmup=recipe.warmup, final=recipe.final_rate
         )
         self.learner.set_rate(recipe.rate * factor * self._rate_scale)
         arrays = self._processes.share(self.task.batch(self._rng))
