@@ -73,6 +73,6 @@ def test_generated_pictures_differ(imgfx, tmp_path):
     for model in ("fashion", "faces"):
         ended = imgfx("gan-generate", "--model", model, "--count", 4, "save", model)
         assert ended.code == 0, ended.err
-        pictures = [read_image(path).pixels for path in (tmp_path / model).iterdir()]
+        pictures = [read_image(path).pixels for path in (tmp_path / model).glob("*.png")]
         assert len(pictures) == 4
         assert np.std(pictures, axis=0).mean() > 10

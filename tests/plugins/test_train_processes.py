@@ -34,7 +34,7 @@ def train(folder, photos, processes, *words):
 
 def test_two_processes_agree_with_one_on_the_same_minibatch(tmp_path, photos):
     for processes in (1, 2):
-        words = ["--steps", "4", "--rate", "0.03"]
+        words = ["--steps", "7", "--rate", "0.03"]
         ended = train(tmp_path / str(processes), photos, processes, *words)
         assert ended.returncode == 0, ended.stderr
     one, two = (load_weights(tmp_path / str(n) / "a.safetensors") for n in (1, 2))
@@ -45,7 +45,7 @@ def test_two_processes_agree_with_one_on_the_same_minibatch(tmp_path, photos):
         # Muon brings small singular values up to one, and their rounding with them.
         np.testing.assert_allclose(two.tensors[name], tensor, rtol=0, atol=2e-5, err_msg=name)
     assert "2 processes" in two.training["processor"]
-    assert recorded_steps(tmp_path / "2" / "a.metrics.jsonl") == [4]
+    assert recorded_steps(tmp_path / "2" / "a.metrics.jsonl") == [7]
 
 
 def test_a_minibatch_that_cannot_be_divided_is_refused():
