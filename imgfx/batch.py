@@ -139,12 +139,18 @@ def run_chain(
                 report.stopped = True
             finally:
                 _write_report(settings, chain, session, report)
-    if stop is not None and stop.came is not None and report.stopped:
-        again = ", the same command goes on" if ledger is not None else ""
-        click.echo(f"imgfx: interrupted; {_count(report)}{again}", err=True)
-        raise click.exceptions.Exit(stop.exit_code)
+    _raise_for_interrupt(report, stop, journaled=ledger is not None)
     report.raise_for_failures()
-    _say(report.done > 1 and not settings.quiet, f"{_count(report)}")
+    _say(report.done > 1 and not settings.quiet, _count(report))
+
+
+def _raise_for_interrupt(report: Report, stop: Interrupts | None, *, journaled: bool) -> None:
+    """Turns an interrupt that left images undone into an exit code; else all is as usual."""
+    if stop is None or stop.came is None or not report.stopped:
+        return
+    again = ", the same command goes on" if journaled else ""
+    click.echo(f"imgfx: interrupted; {_count(report)}{again}", err=True)
+    raise click.exceptions.Exit(stop.exit_code)
 
 
 def _session(
