@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from imgfx.cli import build_cli
-from imgfx.plugins import STAGE_KINDS, Registry, installed_offers
+from imgfx.offers import installed_offers
+from imgfx.plugins import STAGE_KINDS, Registry
 
 PAGE = Path(__file__).parent / "commands.md"
 _WIDTH = 100

@@ -75,7 +75,7 @@ def _unknown(word: str, registry: Registry) -> str:
     names = registry.names(*STAGE_KINDS, "command")
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; see 'imgfx --help'"
-    return f"no stage or command named {word!r}{hint}"
+    return f"no stage or command named {word!r}{registry.hidden(word)}{hint}"
 
 
 def parse_pieces(

@@ -12,7 +12,8 @@ import click
 
 from imgfx import __version__
 from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
-from imgfx.plugins import STAGE_KINDS, Registry, summary
+from imgfx.offers import summary
+from imgfx.plugins import STAGE_KINDS, Registry
 
 if TYPE_CHECKING:
     from imgfx.settings import Settings
@@ -115,7 +116,7 @@ class Root(click.Group):
         super().__init__(
             "imgfx",
             help=_HELP,
-            params=[*run_options(), _version_option()],
+            params=[*run_options(), _folder_option(registry), _version_option()],
             no_args_is_help=True,
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         )
@@ -154,6 +155,19 @@ class Root(click.Group):
         """Both forms of a line."""
         formatter.write_usage("imgfx", "[RUN OPTIONS] STAGE [OPTIONS] [STAGE [OPTIONS]]...")
         formatter.write_usage("imgfx", "COMMAND [OPTIONS]...")
+
+
+def _folder_option(registry: Registry) -> click.Option:
+    def add(_ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            registry.add_folder(value)
+
+    return click.Option(
+        ["--plugins-dir"], type=click.Path(exists=True, file_okay=False, path_type=Path),
+        is_eager=True, expose_value=False, callback=add, metavar="DIR",
+        help="Take the plugins in the files DIR/*.py too; stands before the first stage. "
+        "IMGFX_PLUGINS_DIR names it for all runs.",
+    )  # fmt: skip
 
 
 def _version_option() -> click.Option:

@@ -80,6 +80,10 @@ class BatchError(ImgfxError):
     exit_code = EXIT_SOME_FAILED
 
 
+class ApiDeprecationWarning(DeprecationWarning):
+    """A plugin uses a part of the API that goes away; `imgfx plugins test` shows it."""
+
+
 def surprise(error: BaseException) -> str:
     """One line about an error that is none of ours: its kind, its reason, and where it arose."""
     from traceback import extract_tb

@@ -9,6 +9,9 @@ carries the API's version; the entry point's name is what users type:
 Listing imports nothing: the short help is the first line of the module's docstring. The module is
 imported and registered with pluggy when its name is used, and then the hook of its kind is called.
 Import torch, OpenCV and other heavy packages inside the functions that need them.
+
+What hooks answer is made with `imgfx.api`; with `imgfx.testing` it is tested. These three modules
+and the groups are the API, and keep their promises as docs/plugins.md says.
 """
 
 from __future__ import annotations
@@ -31,24 +34,21 @@ PROJECT = "imgfx"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-GROUPS = {
-    "source": "imgfx.sources.v1",
-    "filter": "imgfx.filters.v1",
-    "sink": "imgfx.sinks.v1",
-    "command": "imgfx.commands.v1",
-    "model": "imgfx.models.v1",
-    "engine": "imgfx.engines.v1",
-    "runner": "imgfx.runners.v1",
-}
-"""Entry-point groups by kind; the suffix is the API's version."""
+API_VERSION = 1
+"""Grows when plugins must be changed to go on working; what is added leaves it as it is."""
+
+KINDS = ("source", "filter", "sink", "command", "model", "engine", "runner")
+
+GROUPS = {kind: f"imgfx.{kind}s.v{API_VERSION}" for kind in KINDS}
+"""Entry-point groups by kind: imgfx.filters.v1 and so on; the suffix is the API's version."""
 
 
 @hookspec
 def imgfx_stages() -> Sequence[StageCommand]:  # type: ignore[empty-body]
     """Stages of a chain; called when one of the module's stage names is first used.
 
-    Return commands made by `imgfx.stage.source`, `filter_`, `learned_filter` or `sink`, named as
-    the entry points are.
+    Return commands made by `imgfx.api.source`, `image_filter`, `learned_filter`, `model_filter` or
+    `sink`, named as the entry points are.
     """
 
 

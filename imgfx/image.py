@@ -87,6 +87,11 @@ class Image:
         """True for one colour channel."""
         return bool(self.pixels.shape[2] == 1)
 
+    @property
+    def floats(self) -> npt.NDArray[np.float32]:
+        """The pixels as float32 in [0, 1]; not to be written to."""
+        return float_from_pixels(self.pixels)
+
     def with_pixels(self, pixels: Pixels, alpha: Pixels | Literal["keep"] | None = "keep") -> Image:
         """The same image with other pixels, and other alpha unless it is to be kept."""
         kept = self.alpha if isinstance(alpha, str) else alpha

@@ -1,29 +1,32 @@
-"""Find plugins by their entry points, load the one that is used, confine the broken ones.
+"""Load the plugin whose name is used, and confine the broken ones.
 
-Listing reads metadata and docstrings and imports no plugin. Loading imports one module, registers
-it with pluggy and asks it for what its entry point promised.
+Loading imports one module, registers it with pluggy and asks it for what its entry point promised.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pluggy
 
-from imgfx import hookspecs
+from imgfx import __version__, hookspecs
 from imgfx.errors import EngineError, ImgfxError, PluginError
-from imgfx.hookspecs import GROUPS, PROJECT
+from imgfx.hookspecs import API_VERSION, PROJECT
+from imgfx.offers import (
+    FOLDER,
+    PACKAGES,
+    Offer,
+    allowed_offers,
+    installed_offers,
+    offers_of_folder,
+    without_doubles,
+)
 from imgfx.stage import StageCommand
 
 if TYPE_CHECKING:
@@ -43,53 +46,37 @@ _HOOKS = {
 }
 
 
-@dataclass(frozen=True)
-class Offer:
-    """One thing that an installed package offers, not yet loaded."""
-
-    name: str
-    """What users type."""
-    kind: str
-    """source, filter, sink, command, model, engine or runner."""
-    entry_point: EntryPoint
-
-    @cached_property
-    def package(self) -> str:
-        """The distribution it comes from."""
-        distribution = self.entry_point.dist
-        try:
-            name = distribution.name if distribution is not None else None
-        except Exception:  # as newer Pythons do where a failed uninstallation left no metadata
-            name = None
-        return name or "unknown package"
-
-    @property
-    def bundled(self) -> bool:
-        """True for what comes with imgfx itself."""
-        return self.package == PROJECT
-
-
-def installed_offers() -> list[Offer]:
-    """Everything that installed packages offer, sorted by name; imports none of it."""
-    points = entry_points()
-    return sorted(
-        (
-            Offer(point.name, kind, point)
-            for kind, group in GROUPS.items()
-            for point in points.select(group=group)
-        ),
-        key=lambda offer: (offer.name, offer.package),
-    )
-
-
 class Registry:
     """What is on offer, by kind and name. Names that clash are kept apart by `package:name`."""
 
     def __init__(self, offers: Iterable[Offer] | None = None) -> None:
-        self.offers: Sequence[Offer] = list(installed_offers() if offers is None else offers)
+        self.offers: Sequence[Offer] = []
+        self.left_out: Sequence[Offer] = []
+        """What IMGFX_PLUGINS leaves out."""
+        if offers is None:
+            allowed, self.left_out = allowed_offers(installed_offers())
+            self.offers = without_doubles(allowed)
+            folder = os.environ.get(FOLDER)
+            if folder:
+                self.add_folder(Path(folder))
+        else:
+            self.offers = list(offers)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._full_names: dict[int, str] = {}
+
+    def add_folder(self, folder: Path) -> None:
+        """Takes the plugins of a folder's files in, too.
+
+        Raises:
+            PluginError: the folder cannot be read.
+        """
+        try:
+            self.offers = [*self.offers, *offers_of_folder(folder)]
+        except OSError as error:
+            raise PluginError(
+                f"{folder}: cannot read the plugins there: {error.strerror}"
+            ) from error
 
     def names(self, *kinds: str) -> list[str]:
         """The names of these kinds, sorted, without repetition."""
@@ -101,8 +88,9 @@ class Registry:
 
     def shown_name(self, offer: Offer) -> str:
         """What calls an offer: its name, or `package:name` where another one has that name."""
+        rivals = (*STAGE_KINDS, "command")
         try:
-            first = self.find(offer.name, *STAGE_KINDS, "command")
+            first = self.find(offer.name, *(rivals if offer.kind in rivals else [offer.kind]))
         except PluginError:
             first = None
         return offer.name if first is offer else f"{offer.package}:{offer.name}"
@@ -119,6 +107,7 @@ class Registry:
             for offer in self.offers
             if offer.name == bare and offer.kind in kinds and package in ("", offer.package)
         ]
+        found = [offer for offer in found if offer.supported] or found
         bundled = [offer for offer in found if offer.bundled]
         packages = list(dict.fromkeys(offer.package for offer in found))
         if len(packages) > 1 and not bundled:
@@ -146,7 +135,8 @@ class Registry:
         """
         loaded: Model | None = self._load(name, "model")
         if loaded is None:
-            raise PluginError(f"no model named {name!r}; there are {self._list('model')}")
+            there = self._list("model")
+            raise PluginError(f"no model named {name!r}{self.hidden(name)}; there are {there}")
         return loaded
 
     def engine(self, name: str) -> Engine:
@@ -178,13 +168,27 @@ class Registry:
         """`package:name` of a stage that this registry answered, as it is known elsewhere too."""
         return self._full_names[id(command)]
 
+    def hidden(self, name: str) -> str:
+        """Why a name is unknown though a package offers it; empty where none does."""
+        hidden = next((offer for offer in self.left_out if offer.name == name), None)
+        if hidden is None:
+            return ""
+        return f" ({PACKAGES} in the environment leaves out {hidden.package}, which offers it)"
+
     def _list(self, kind: str) -> str:
         return ", ".join(self.names(kind)) or "none"
 
     def _load(self, name: str, *kinds: str) -> Any:
         offer = self.find(name, *kinds)
-        if offer is None:
-            return None
+        return None if offer is None else self.load(offer)
+
+    def load(self, offer: Offer) -> Any:
+        """What an offer promises: a stage's command, a model, an engine.
+
+        Raises:
+            PluginError: the plugin is broken, or written for another version of the API.
+        """
+        _check_version(offer)
         with _stdout_guarded():
             things = self._answers(offer)
         for thing in things:
@@ -211,12 +215,12 @@ class Registry:
 
     def _register(self, offer: Offer) -> Any:
         """The plugin's module, imported and registered once."""
-        key = offer.entry_point.value
+        key = offer.module if offer.file is None else str(offer.file)
         known = self._manager.get_plugin(key)
         if known is not None:
             return known
         try:
-            module = offer.entry_point.load()
+            module = offer.load()
             self._manager.register(module, name=key)
             # A mistyped hook would otherwise never be called, without a word.
             self._manager.check_pending()
@@ -245,7 +249,20 @@ def _stdout_guarded() -> Iterator[None]:
 
 
 def _plugin(offer: Offer) -> str:
-    return f"plugin {offer.entry_point.value!r} of package {offer.package}"
+    if offer.file is not None:
+        return f"plugin {offer.file}"
+    return f"plugin {offer.module!r} of package {offer.package}"
+
+
+def _check_version(offer: Offer) -> None:
+    if offer.supported:
+        return
+    old = f"update {offer.package}"
+    new = f"install an imgfx that has it, or a {offer.package} for version {API_VERSION}"
+    raise PluginError(
+        f"{_plugin(offer)} is written for version {offer.version} of the plugin API, and imgfx "
+        f"{__version__} has version {API_VERSION}; {old if offer.version < API_VERSION else new}"
+    )
 
 
 def _check_kind(offer: Offer, thing: Any) -> None:
@@ -263,36 +280,9 @@ def _check_kind(offer: Offer, thing: Any) -> None:
 def _broken(offer: Offer, error: BaseException) -> PluginError:
     reason = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+    if offer.file is not None:
+        return PluginError(f"{_plugin(offer)} is broken ({what}); mend it or take it away")
     return PluginError(
         f"{_plugin(offer)} is broken ({what}); update it "
         f"or remove it with `pip uninstall {offer.package}`"
     )
-
-
-def summary(offer: Offer) -> str:
-    """The first line of the plugin module's docstring, read from its source, not imported."""
-    try:
-        path = _source_path(offer.entry_point.module)
-        if path is None:
-            return ""
-        text = ast.get_docstring(ast.parse(path.read_bytes()), clean=True)
-    except (AttributeError, OSError, SyntaxError, ValueError):  # the first: no module is named
-        return ""
-    return text.strip().splitlines()[0].rstrip(".") if text else ""
-
-
-def _source_path(module: str) -> Path | None:
-    """The file of a module, found without importing its parents."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin)
-    if not rest:
-        return path
-    inner = path.parent.joinpath(*rest)
-    packaged = inner / "__init__.py"
-    return packaged if packaged.is_file() else inner.with_suffix(".py")

@@ -2,7 +2,7 @@
 
 A stage's command parses its options and answers a `Stage`, which is started once a run:
 
-    @filter_("sepia")
+    @image_filter("sepia")
     @click.option("--amount", type=click.FloatRange(0, 1), default=1.0, show_default=True)
     def sepia(image: Image, amount: float) -> Image:
         ...
@@ -11,6 +11,7 @@ A stage's command parses its options and answers a `Stage`, which is started onc
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import click
 
+from imgfx.errors import ApiDeprecationWarning
+
 if TYPE_CHECKING:
     from imgfx.image import Image
-    from imgfx.session import Session
+    from imgfx.model import Model
+    from imgfx.session import LoadedModel, Session
 
 Kind = Literal["source", "filter", "sink"]
 
@@ -164,7 +168,7 @@ def learned_filter(name: str) -> Decorator:
     return _stage(name, "filter")
 
 
-def filter_(name: str) -> Decorator:
+def image_filter(name: str) -> Decorator:
     """Makes a filter of a function (image, **options) -> Image."""
 
     def decorate(function: Start) -> StageCommand:
@@ -176,6 +180,17 @@ def filter_(name: str) -> Decorator:
         return _stage(name, "filter")(start)
 
     return decorate
+
+
+def filter_(name: str) -> Decorator:
+    """The older name of `image_filter`."""
+    warnings.warn(
+        "imgfx.stage.filter_ is deprecated since imgfx 0.2 and goes away in 1.0; "
+        "use imgfx.api.image_filter",
+        ApiDeprecationWarning,
+        stacklevel=2,
+    )
+    return image_filter(name)
 
 
 def _call_filter(function: Start, options: dict[str, Any], image: Image) -> Image:
@@ -190,3 +205,49 @@ weights_option = click.option(
     help="Use these weights, from `imgfx train`, in place of the bundled ones.",
 )
 """The option that every learned stage has."""
+
+
+def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  # noqa: A002
+    """Makes a filter of a model: the whole stage for a network that turns images into images.
+
+    It has --weights and, where the network keeps the size, --strength. Alpha is enlarged along.
+
+    Args:
+        name: the stage's.
+        model: without conditions; those need a stage that gives them values.
+        help: of the stage; the model's description when left out.
+
+    Raises:
+        ValueError: the model is a generator, or has conditions.
+    """
+    spec = model.spec
+    if spec.latent or spec.conditions:
+        raise ValueError(f"{model.name}: a model with latents or conditions needs a stage by hand")
+
+    def start(session: Session, weights: Path | None, strength: float = 1.0) -> Apply:
+        loaded = session.load(model, weights)
+        return functools.partial(_restored, loaded, strength)
+
+    start.__doc__ = help or model.describe
+    command = learned_filter(name)(weights_option(start))
+    if spec.scale == 1:
+        command.params.insert(0, _strength())
+    return command
+
+
+def _restored(loaded: LoadedModel, strength: float, image: Image) -> Image:
+    from imgfx.alpha import enlarged_alpha, with_carried_colours
+
+    if strength == 0:
+        return image
+    scale = loaded.spec.scale
+    shown = image if scale == 1 else with_carried_colours(image)
+    pixels = loaded.restore(shown, strength=strength)
+    return image.with_pixels(pixels, enlarged_alpha(image, scale))
+
+
+def _strength() -> click.Option:
+    return click.Option(
+        ["--strength"], type=click.FloatRange(0, 1), default=1.0, show_default=True,
+        metavar="0..1", help="How much of the network's change is made.",
+    )  # fmt: skip

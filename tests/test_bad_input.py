@@ -239,9 +239,9 @@ import time
 import click
 from imgfx.journal import NAME
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
+from imgfx.stage import image_filter
 
-@filter_("slow")
+@image_filter("slow")
 @click.option("--seconds", type=float, default=0.1)
 def slow(image, seconds):
     time.sleep(seconds)

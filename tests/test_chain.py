@@ -11,7 +11,7 @@ from imgfx.chain import describe, order_stages, parse_pieces, split_line
 from imgfx.cli import run_options
 from imgfx.errors import PluginError
 from imgfx.plugins import Registry
-from imgfx.stage import Stage, StageCommand, filter_, sink, source
+from imgfx.stage import Stage, StageCommand, image_filter, sink, source
 
 
 @source("load")
@@ -20,7 +20,7 @@ def load(session, paths):
     """Any number of arguments."""
 
 
-@filter_("blur")
+@image_filter("blur")
 @click.option("--radius", type=float, default=1.0)
 @click.option("--size", type=(str, str))
 @click.option("--mode", "-m", type=str)
@@ -31,7 +31,7 @@ def blur(image, **options):
     return image
 
 
-@filter_("quiet")
+@image_filter("quiet")
 @click.option("-q", "--quality", type=int, default=1)
 def quiet(image, quality):
     """An option with the letter of a run option."""

@@ -11,7 +11,8 @@ import pytest
 from support import PROGRAM, pixels
 
 from imgfx import __version__
-from imgfx.plugins import STAGE_KINDS, Registry, installed_offers
+from imgfx.offers import installed_offers
+from imgfx.plugins import STAGE_KINDS, Registry
 
 HEAVY = {"torch", "cv2", "numpy", "tensorrt", "safetensors", "tqdm", "scipy", "pandas"}
 

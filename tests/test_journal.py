@@ -252,8 +252,8 @@ def test_images_that_are_made_are_known_by_their_options(imgfx, tmp_path):
 def test_a_folder_that_vanishes_ends_the_run(photos, tmp_path, site):
     slow = """
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
-@filter_("slow")
+from imgfx.stage import image_filter
+@image_filter("slow")
 def slow(image):
     import pathlib, shutil, time
     if pathlib.Path("out/p2.png").exists():
@@ -275,8 +275,8 @@ def imgfx_stages():
 
 WAITING = """
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
-@filter_("wait")
+from imgfx.stage import image_filter
+@image_filter("wait")
 def wait(image):
     import time
     time.sleep(0.03)

@@ -16,7 +16,8 @@ from imgfx import __version__
 from imgfx.engines.base import Engine
 from imgfx.hookspecs import GROUPS
 from imgfx.model import Model
-from imgfx.plugins import Offer, Registry
+from imgfx.offers import Offer
+from imgfx.plugins import Registry
 from imgfx.runners import ChainRunner
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

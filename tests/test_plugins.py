@@ -14,10 +14,10 @@ from support import pixels
 GOOD = '''"""Turn an image into its negative."""
 
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
+from imgfx.stage import image_filter
 
 
-@filter_("NAME")
+@image_filter("NAME")
 def negative(image):
     """Turn an image into its negative."""
     BODY
@@ -77,7 +77,10 @@ BROKEN = {
     "a hook that exits": (code("broken").replace("return [", "exit(); ["), "SystemExit"),
     "no list": (code("broken").replace("[negative]", "5"), "'int' object is not iterable"),
     "no stage": (code("broken").replace("[negative]", "[print]"), "does not answer it"),
-    "a source": (code("broken").replace("filter_", "source"), "'broken' is no filter but source"),
+    "a source": (
+        code("broken").replace("image_filter", "source"),
+        "'broken' is no filter but source",
+    ),
     "a command": (
         code("broken").replace("[negative]", "[__import__('click').Command('broken')]"),
         "'broken' is no filter but Command",
@@ -235,7 +238,8 @@ def test_a_module_is_read_for_its_help_without_its_parents(site):
     """The parent of `imgfx_files.open_stage` is not imported to list `open`."""
     script = (
         "import sys\n"
-        "from imgfx.plugins import Registry, summary\n"
+        "from imgfx.offers import summary\n"
+        "from imgfx.plugins import Registry\n"
         "offer = Registry().find('open', 'source')\n"
         "assert summary(offer) == 'Read images from files, folders, globs or stdin'\n"
         "assert 'imgfx_files' not in sys.modules\n"

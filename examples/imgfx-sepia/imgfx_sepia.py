@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgfx.hookspecs import hookimpl
-from imgfx.stage import StageCommand, filter_
+from imgfx.api import StageCommand, hookimpl, image_filter
 
 if TYPE_CHECKING:
-    from imgfx.image import Image
+    from imgfx.api import Image
 
 _TONE = (
     (0.393, 0.769, 0.189),
@@ -21,7 +20,7 @@ _TONE = (
 """Red, green and blue of the sepia image, each a mix of the original's three."""
 
 
-@filter_("sepia")
+@image_filter("sepia")
 @click.option(
     "--amount",
     type=click.FloatRange(0, 1),
@@ -43,11 +42,9 @@ def sepia(image: Image, amount: float) -> Image:
     # Imported here, so that `imgfx --help` and `imgfx sepia --help` stay quick.
     import numpy as np
 
-    from imgfx.image import float_from_pixels
-
     if amount == 0:
         return image
-    pixels = float_from_pixels(image.pixels)  # (H, W, 1 or 3), any depth -> float32 in [0, 1]
+    pixels = image.floats  # (H, W, 1 or 3) float32 in [0, 1], whatever the depth
     rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     toned = np.minimum(rgb @ np.array(_TONE, np.float32).T, 1)
     # Rounding to the file's depth is left to the sink: the next filter gets every digit.

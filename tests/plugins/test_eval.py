@@ -257,29 +257,29 @@ import click
 import numpy as np
 
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
+from imgfx.stage import image_filter
 
 
-@filter_("chatty")
+@image_filter("chatty")
 def chatty(image):
     os.write(1, b"working on it\\n")
     return image
 
 
-@filter_("twice")
+@image_filter("twice")
 @click.option("--scale", type=int, default=3)
 def twice(image, scale):
     return replace(image, pixels=image.pixels.repeat(scale, 0).repeat(scale, 1))
 
 
-@filter_("picky")
+@image_filter("picky")
 def picky(image):
     if image.name == "b":
         raise KeyError("no b")
     return image
 
 
-@filter_("hollow")
+@image_filter("hollow")
 def hollow(image):
     return replace(image, pixels=np.full(image.pixels.shape, np.nan, np.float32))
 

@@ -26,10 +26,10 @@ from pathlib import Path
 import click
 
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import filter_
+from imgfx.stage import image_filter
 
 
-@filter_("touchy")
+@image_filter("touchy")
 @click.option("--seconds", type=float, default=0.0)
 @click.option("--fatal", default="none")
 @click.option("--gate", default=".")

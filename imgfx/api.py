@@ -1,0 +1,153 @@
+"""All that a plugin may use of imgfx, under one name; the rest is imgfx's own and changes at will.
+
+Names are looked up when they are first used: importing this module imports Click and pluggy, and
+neither numpy nor torch, so a plugin may import it at its top.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from imgfx.errors import (
+    ApiDeprecationWarning,
+    DecodeError,
+    EncodeError,
+    EngineError,
+    ImageError,
+    ImgfxError,
+    WeightsError,
+)
+from imgfx.hookspecs import API_VERSION, hookimpl
+from imgfx.stage import (
+    Apply,
+    Item,
+    Items,
+    Sink,
+    Stage,
+    StageCommand,
+    image_filter,
+    learned_filter,
+    model_filter,
+    sink,
+    source,
+    weights_option,
+)
+
+if TYPE_CHECKING:
+    from imgfx.catalog import Catalog
+    from imgfx.engines.base import Choice, Engine, Request, Runner
+    from imgfx.engines.compiled import Compiler, open_compiled
+    from imgfx.image import Image, Metadata, float_from_pixels, pixels_from_float
+    from imgfx.model import Model, ModelSpec
+    from imgfx.resample import resize
+    from imgfx.runners import Blueprint, ChainRunner, Maker, Work
+    from imgfx.session import LoadedModel, Session
+    from imgfx.training.recipe import Recipe, Task
+    from imgfx.training.restoration import Probe, restoration_task
+    from imgfx.weights import (
+        Weights,
+        load_weights,
+        network_from_weights,
+        save_weights,
+        weights_from_network,
+    )
+
+_HOMES = {
+    "Blueprint": "imgfx.runners",
+    "Catalog": "imgfx.catalog",
+    "ChainRunner": "imgfx.runners",
+    "Choice": "imgfx.engines.base",
+    "Compiler": "imgfx.engines.compiled",
+    "Engine": "imgfx.engines.base",
+    "Image": "imgfx.image",
+    "LoadedModel": "imgfx.session",
+    "Maker": "imgfx.runners",
+    "Metadata": "imgfx.image",
+    "Model": "imgfx.model",
+    "ModelSpec": "imgfx.model",
+    "Probe": "imgfx.training.restoration",
+    "Recipe": "imgfx.training.recipe",
+    "Request": "imgfx.engines.base",
+    "Runner": "imgfx.engines.base",
+    "Session": "imgfx.session",
+    "Task": "imgfx.training.recipe",
+    "Weights": "imgfx.weights",
+    "Work": "imgfx.runners",
+    "float_from_pixels": "imgfx.image",
+    "load_weights": "imgfx.weights",
+    "network_from_weights": "imgfx.weights",
+    "open_compiled": "imgfx.engines.compiled",
+    "pixels_from_float": "imgfx.image",
+    "resize": "imgfx.resample",
+    "restoration_task": "imgfx.training.restoration",
+    "save_weights": "imgfx.weights",
+    "weights_from_network": "imgfx.weights",
+}
+"""Where the names live whose modules are too slow to import at every start."""
+
+__all__ = [
+    "API_VERSION",
+    "ApiDeprecationWarning",
+    "Apply",
+    "Blueprint",
+    "Catalog",
+    "ChainRunner",
+    "Choice",
+    "Compiler",
+    "DecodeError",
+    "EncodeError",
+    "Engine",
+    "EngineError",
+    "Image",
+    "ImageError",
+    "ImgfxError",
+    "Item",
+    "Items",
+    "LoadedModel",
+    "Maker",
+    "Metadata",
+    "Model",
+    "ModelSpec",
+    "Probe",
+    "Recipe",
+    "Request",
+    "Runner",
+    "Session",
+    "Sink",
+    "Stage",
+    "StageCommand",
+    "Task",
+    "Weights",
+    "WeightsError",
+    "Work",
+    "float_from_pixels",
+    "hookimpl",
+    "image_filter",
+    "learned_filter",
+    "load_weights",
+    "model_filter",
+    "network_from_weights",
+    "open_compiled",
+    "pixels_from_float",
+    "resize",
+    "restoration_task",
+    "save_weights",
+    "sink",
+    "source",
+    "weights_from_network",
+    "weights_option",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `_HOMES`, imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,237 @@
+"""Offers: what installed packages and files of a plugin folder say they have; nothing is imported.
+
+Names come from entry points, or in a folder from the text of each file; short help comes from the
+first line of a module's docstring, read from its source.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from imgfx.hookspecs import API_VERSION, GROUPS, PROJECT
+
+PACKAGES = "IMGFX_PLUGINS"
+"""Environment: the only packages whose plugins are found, by commas; empty for none but ours."""
+FOLDER = "IMGFX_PLUGINS_DIR"
+"""Environment: what --plugins-dir names."""
+
+_KINDS = {group.rpartition(".")[0]: kind for kind, group in GROUPS.items()}
+_GROUP = re.compile(r"(imgfx\.[a-z]+)\.v(\d+)")
+_MAKERS = {
+    "image_filter": "filter",
+    "learned_filter": "filter",
+    "source": "source",
+    "sink": "sink",
+    "command": "command",
+    "group": "command",
+}
+"""By the decorator that names it: a thing's kind, in a file of a plugin folder."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One thing that a plugin offers, not yet loaded."""
+
+    name: str
+    """What users type."""
+    kind: str
+    """source, filter, sink, command, model, engine or runner."""
+    entry_point: EntryPoint
+    """Where it is: the module's name, and the package; of a file, made up."""
+    version: int = API_VERSION
+    """Of the plugin API that it was written for."""
+    file: Path | None = None
+    """Of a plugin folder; None for what is installed."""
+
+    @cached_property
+    def package(self) -> str:
+        """The distribution it comes from; of a file its path."""
+        if self.file is not None:
+            return str(self.file)
+        distribution = self.entry_point.dist
+        try:
+            name = distribution.name if distribution is not None else None
+        except Exception:  # as newer Pythons do where a failed uninstallation left no metadata
+            name = None
+        return name or "unknown package"
+
+    @cached_property
+    def package_version(self) -> str:
+        """The distribution's version; empty where there is none."""
+        distribution = self.entry_point.dist
+        try:
+            return distribution.version if distribution is not None else ""
+        except Exception:  # as above
+            return ""
+
+    @property
+    def module(self) -> str:
+        """The module's name, as it is imported; may be empty or wrong in a broken package."""
+        return self.entry_point.value
+
+    @property
+    def bundled(self) -> bool:
+        """True for what comes with imgfx itself."""
+        return self.package == PROJECT
+
+    @property
+    def supported(self) -> bool:
+        """Whether this imgfx has the version of the API that it was written for."""
+        return self.version == API_VERSION
+
+    def load(self) -> Any:
+        """The module, imported. Whatever importing it raises is raised."""
+        return self.entry_point.load() if self.file is None else _module_of(self.file)
+
+
+def installed_offers() -> list[Offer]:
+    """All that packages offer, for any version of the API, sorted by name; imports none of it."""
+    points = entry_points()
+    found = []
+    for group in points.groups:
+        known = _GROUP.fullmatch(group)
+        kind = _KINDS.get(known[1]) if known else None
+        if known and kind:
+            version = int(known[2])
+            found += [Offer(p.name, kind, p, version) for p in points.select(group=group)]
+    return sorted(found, key=lambda offer: (offer.name, offer.package, offer.version))
+
+
+def allowed_offers(offers: Iterable[Offer]) -> tuple[list[Offer], list[Offer]]:
+    """(those that IMGFX_PLUGINS leaves, those that it leaves out); ours always stay."""
+    text = os.environ.get(PACKAGES)
+    if text is None:
+        return list(offers), []
+    named = {_canonical(name) for name in text.split(",")}
+    allowed: list[Offer] = []
+    left_out: list[Offer] = []
+    for offer in offers:
+        wanted = offer.bundled or _canonical(offer.package) in named
+        (allowed if wanted else left_out).append(offer)
+    return allowed, left_out
+
+
+def without_doubles(offers: Iterable[Offer]) -> list[Offer]:
+    """Offers, without those for another version of the API that their package has for ours too."""
+    offers = list(offers)
+    if all(offer.supported for offer in offers):
+        return offers
+    ours = {(offer.package, offer.kind, offer.name) for offer in offers if offer.supported}
+    return [o for o in offers if o.supported or (o.package, o.kind, o.name) not in ours]
+
+
+def _canonical(package: str) -> str:
+    """A package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", package.strip()).lower()
+
+
+def offers_of_folder(folder: Path) -> list[Offer]:
+    """What the files FOLDER/*.py offer; those whose names begin with _ are left alone.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix == ".py")
+    return [offer for path in files if path.name[0] != "_" for offer in _offers_of_file(path)]
+
+
+def _offers_of_file(path: Path) -> Iterator[Offer]:
+    """What a file names in its decorators; one that cannot be read offers a filter, its stem."""
+    try:
+        named = list(dict.fromkeys(_named_in(ast.parse(path.read_bytes()))))
+    except (OSError, SyntaxError, ValueError):
+        named = []
+    for name, kind in named or [(path.stem, "filter")]:
+        yield Offer(name, kind, EntryPoint(name, path.stem, GROUPS[kind]), file=path)
+
+
+def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(name, kind) of each `@maker("name")` and of each `Model("name", ...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for call in node.decorator_list:
+                maker = _called(call)
+                if maker in _MAKERS and (name := _first_text(call)):
+                    yield name, _MAKERS[maker]
+        elif _called(node) == "Model" and (name := _first_text(node)):
+            yield name, "model"
+        elif _called(node) == "model_filter" and (name := _first_text(node)):
+            yield name, "filter"
+
+
+def _called(node: ast.AST) -> str:
+    """The name of the function that a call calls; empty for anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _first_text(call: ast.AST) -> str:
+    """A call's first argument, or its `name`, where that is a text."""
+    assert isinstance(call, ast.Call)
+    named = [word.value for word in call.keywords if word.arg == "name"]
+    for value in [*call.args[:1], *named]:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
+    return ""
+
+
+def _module_of(file: Path) -> Any:
+    """The module of a file, imported under a name of its own, once."""
+    name = f"imgfx_plugin_file_{file.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(file):
+        return known
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their modules up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def summary(offer: Offer) -> str:
+    """The first line of the plugin module's docstring, read from its source, not imported."""
+    if not offer.supported:
+        return f"cannot be used: written for version {offer.version} of the plugin API"
+    try:
+        path = offer.file or _source_path(offer.entry_point.module)
+        if path is None:
+            return ""
+        text = ast.get_docstring(ast.parse(path.read_bytes()), clean=True)
+    except (AttributeError, OSError, SyntaxError, ValueError):  # the first: no module is named
+        return ""
+    return text.strip().splitlines()[0].rstrip(".") if text else ""
+
+
+def _source_path(module: str) -> Path | None:
+    """The file of a module, found without importing its parents."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin)
+    if not rest:
+        return path
+    inner = path.parent.joinpath(*rest)
+    packaged = inner / "__init__.py"
+    return packaged if packaged.is_file() else inner.with_suffix(".py")
