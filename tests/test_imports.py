@@ -128,7 +128,7 @@ ROWS = [
     "pipeline stdio",
     "plugins",
     "chain runners api",
-    "batch",
+    "batch testing",
     "cli",
     "__main__",
 ]
