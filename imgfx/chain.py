@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from imgfx.errors import PluginError, confined
-from imgfx.plugins import STAGE_KINDS, Registry
+from imgfx.offers import STAGE_KINDS
+from imgfx.plugins import Registry
 from imgfx.stage import Stage, StageCommand
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgfx import __version__
-from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
-from imgfx.offers import summary
-from imgfx.plugins import STAGE_KINDS, Registry
+from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, surprise
+from imgfx.offers import STAGE_KINDS, summary
+from imgfx.plugins import Registry
 
 if TYPE_CHECKING:
     from imgfx.settings import Settings
@@ -260,12 +260,23 @@ def _exit_code(arguments: Sequence[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"error: {where}{error.strerror or error}")
         return EXIT_ERROR
+    except Exception as error:  # of a plugin's command, or of ours: a bug
+        if os.environ.get("IMGFX_TRACEBACK"):
+            raise
+        _complain(
+            f"error: {surprise(error)}; with IMGFX_TRACEBACK=1 in the environment all is shown"
+        )
+        return EXIT_ERROR
     return EXIT_OK
 
 
 def _invoke(root: Root, arguments: Sequence[str]) -> None:
     """What Click's `main` does, but for its ways with closed pipes, interrupts and exit codes."""
-    root._main_shell_completion({}, "imgfx")
+    instruction = os.environ.get("_IMGFX_COMPLETE")
+    if instruction:
+        from imgfx.completion import complete
+
+        raise click.exceptions.Exit(complete(root.registry, run_options(), instruction))
     with root.make_context("imgfx", list(arguments)) as context:
         root.invoke(context)
         sys.stdout.flush()

@@ -25,9 +25,10 @@ PACKAGES = "IMGFX_PLUGINS"
 FOLDER = "IMGFX_PLUGINS_DIR"
 """Environment: what --plugins-dir names."""
 
+STAGE_KINDS = ("source", "filter", "sink")
 _KINDS = {group.rpartition(".")[0]: kind for kind, group in GROUPS.items()}
 _GROUP = re.compile(r"(imgfx\.[a-z]+)\.v(\d+)")
-_MAKERS = {
+MAKERS = {
     "image_filter": "filter",
     "learned_filter": "filter",
     "source": "source",
@@ -160,16 +161,16 @@ def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for call in node.decorator_list:
-                maker = _called(call)
-                if maker in _MAKERS and (name := _first_text(call)):
-                    yield name, _MAKERS[maker]
-        elif _called(node) == "Model" and (name := _first_text(node)):
+                maker = called_name(call)
+                if maker in MAKERS and (name := first_text(call)):
+                    yield name, MAKERS[maker]
+        elif called_name(node) == "Model" and (name := first_text(node)):
             yield name, "model"
-        elif _called(node) == "model_filter" and (name := _first_text(node)):
+        elif called_name(node) == "model_filter" and (name := first_text(node)):
             yield name, "filter"
 
 
-def _called(node: ast.AST) -> str:
+def called_name(node: ast.AST) -> str:
     """The name of the function that a call calls; empty for anything else."""
     if not isinstance(node, ast.Call):
         return ""
@@ -177,7 +178,7 @@ def _called(node: ast.AST) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _first_text(call: ast.AST) -> str:
+def first_text(call: ast.AST) -> str:
     """A call's first argument, or its `name`, where that is a text."""
     assert isinstance(call, ast.Call)
     named = [word.value for word in call.keywords if word.arg == "name"]
@@ -211,13 +212,22 @@ def summary(offer: Offer) -> str:
     if not offer.supported:
         return f"cannot be used: written for version {offer.version} of the plugin API"
     try:
-        path = offer.file or _source_path(offer.entry_point.module)
+        path = source_path(offer)
         if path is None:
             return ""
         text = ast.get_docstring(ast.parse(path.read_bytes()), clean=True)
     except (AttributeError, OSError, SyntaxError, ValueError):  # the first: no module is named
         return ""
     return text.strip().splitlines()[0].rstrip(".") if text else ""
+
+
+def source_path(offer: Offer) -> Path | None:
+    """The file of an offer's module; None where there is none. Imports nothing.
+
+    Raises:
+        AttributeError: the entry point names no module.
+    """
+    return offer.file or _source_path(offer.entry_point.module)
 
 
 def _source_path(module: str) -> Path | None:

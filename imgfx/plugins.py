@@ -21,6 +21,7 @@ from imgfx.hookspecs import API_VERSION, PROJECT
 from imgfx.offers import (
     FOLDER,
     PACKAGES,
+    STAGE_KINDS,
     Offer,
     allowed_offers,
     installed_offers,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from imgfx.model import Model
     from imgfx.runners import ChainRunner
 
-STAGE_KINDS = ("source", "filter", "sink")
 _HOOKS = {
     "source": "imgfx_stages",
     "filter": "imgfx_stages",

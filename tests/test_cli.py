@@ -11,8 +11,8 @@ import pytest
 from support import PROGRAM, pixels
 
 from imgfx import __version__
-from imgfx.offers import installed_offers
-from imgfx.plugins import STAGE_KINDS, Registry
+from imgfx.offers import STAGE_KINDS, installed_offers
+from imgfx.plugins import Registry
 
 HEAVY = {"torch", "cv2", "numpy", "tensorrt", "safetensors", "tqdm", "scipy", "pandas"}
 

@@ -1,4 +1,4 @@
-"""Complete command lines in bash, zsh and fish."""
+"""Print the script that completes imgfx's command lines in bash, zsh or fish."""
 
 from __future__ import annotations
 
@@ -14,4 +14,6 @@ if TYPE_CHECKING:
 @hookimpl
 def imgfx_commands() -> Sequence[click.Command]:
     """The command `completion`."""
-    return []
+    from imgfx_completion.command import completion
+
+    return [completion]

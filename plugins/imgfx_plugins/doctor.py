@@ -1,0 +1,213 @@
+"""What the doctor looks at; each check answers findings and raises nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from imgfx import __version__
+from imgfx.engines.cache import EngineCache
+from imgfx.errors import ImgfxError
+from imgfx.hookspecs import API_VERSION
+from imgfx.offers import FOLDER, PACKAGES, source_path
+from imgfx.weights import load_weights
+from imgfx_plugins.elsewhere import Crash, asked
+
+if TYPE_CHECKING:
+    from imgfx.catalog import Catalog
+    from imgfx.offers import Offer
+
+State = Literal["ok", "note", "fail"]
+
+_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless",
+           "opencv-contrib-python-headless")  # fmt: skip
+_ENGINES = {
+    "openvino": (("openvino", "onnx", "onnxscript"), "imgfx[openvino]"),
+    "tensorrt": (("tensorrt", "onnx", "onnxscript"), "imgfx[tensorrt]"),
+    "tensorrt (RTX)": (("tensorrt-rtx-cu13", "onnx", "onnxscript"), "imgfx[tensorrt-rtx]"),
+}
+"""The packages that an engine needs, and what installs them."""
+_VARIABLES = (PACKAGES, FOLDER, "IMGFX_ENGINE", "IMGFX_CACHE")
+_LITTLE = 1 << 30
+"""Bytes left on the disk of the cache from which on it is mentioned."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: State
+    """Note: works, but may not be what you want."""
+    topic: str
+    text: str
+
+
+def examine(catalog: Catalog) -> Iterator[Finding]:
+    """All findings, as they are made."""
+    yield _ok(
+        "imgfx", f"{__version__}, plugin API {API_VERSION}, Python {platform.python_version()}"
+    )
+    yield from opencv()
+    yield from pytorch()
+    yield from engines()
+    yield from weights(catalog)
+    yield from cache()
+    yield from plugins(catalog)
+    yield from environment()
+
+
+def _ok(topic: str, text: str) -> Finding:
+    return Finding("ok", topic, text)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def opencv() -> Iterator[Finding]:
+    """One OpenCV, which can be imported; two packages write the same files over each other."""
+    there = [f"{name} {_version(name)}" for name in _OPENCV if _version(name)]
+    if len(there) > 1:
+        names = " and ".join(there)
+        yield Finding(
+            "fail", "OpenCV", f"{names} overwrite each other's files; uninstall all, install one"
+        )
+    found = asked("import cv2; answer(version=cv2.__version__)")
+    if isinstance(found, Crash):
+        advice = "install opencv-python" if not there else "reinstall it, or its system libraries"
+        yield Finding("fail", "OpenCV", f"cannot be imported ({found.reason}); {advice}")
+    elif len(there) < 2:
+        yield _ok("OpenCV", ", ".join(there) or f"{found['version']}, of no package")
+
+
+_TORCH = """
+import torch
+cuda = torch.cuda.is_available()
+answer(
+    version=torch.__version__,
+    built=torch.version.cuda,
+    devices=[torch.cuda.get_device_name(n) for n in range(cuda and torch.cuda.device_count())],
+    capability=torch.backends.cpu.get_cpu_capability(),
+    threads=torch.get_num_threads(),
+)
+"""
+_BF16 = "from imgfx.engines.torch_engine import bf16_pays; answer(pays=bf16_pays())"
+
+
+def pytorch() -> Iterator[Finding]:
+    """PyTorch, the processor, and CUDA devices."""
+    found = asked(_TORCH)
+    if isinstance(found, Crash):
+        yield Finding("fail", "PyTorch", f"cannot be imported ({found.reason}); reinstall torch")
+        return
+    yield _ok("PyTorch", str(found["version"]))
+    bf16 = asked(_BF16)
+    quick = not isinstance(bf16, Crash) and bool(bf16["pays"])
+    use = "bf16 is faster here, and --precision auto takes it" if quick else "fp32 is used"
+    yield _ok("processor", f"{found['capability']}, {found['threads']} threads; {use}")
+    devices = found["devices"]
+    if isinstance(devices, list) and devices:
+        yield _ok("CUDA", ", ".join(map(str, devices)))
+    elif found["built"]:
+        text = f"PyTorch is built for CUDA {found['built']}, but finds no device; runs on the CPU"
+        yield Finding("note", "CUDA", text)
+    else:
+        yield _ok("CUDA", "none: PyTorch is built for processors only")
+
+
+def engines() -> Iterator[Finding]:
+    """The packages that engines beside PyTorch need; no engine is imported."""
+    for name, (packages, extra) in _ENGINES.items():
+        missing = [package for package in packages if not _version(package)]
+        if not missing:
+            yield _ok(f"engine {name}", f"{packages[0]} {_version(packages[0])}")
+        elif packages[0] in missing:
+            yield _ok(f"engine {name}", f"not installed; pip install '{extra}' adds it")
+        else:
+            lacks = " and ".join(missing)
+            yield Finding("fail", f"engine {name}", f"lacks {lacks}; pip install '{extra}'")
+
+
+def weights(catalog: Catalog) -> Iterator[Finding]:
+    """The weights that come with imgfx: all there, undamaged."""
+    folder = Path(str(resources.files("imgfx_weights")))
+    models = [o.name for o in catalog.offers if o.kind == "model" and o.bundled]
+    missing = [name for name in models if not (folder / f"{name}.safetensors").is_file()]
+    if missing:
+        yield Finding("fail", "weights", f"missing: {', '.join(missing)}; reinstall imgfx")
+    sound = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            load_weights(path)
+            sound += 1
+        except ImgfxError as error:
+            yield Finding("fail", "weights", f"{error.format_message()}; reinstall imgfx")
+    yield _ok("weights", f"{sound} files agree with their sha256")
+
+
+def cache() -> Iterator[Finding]:
+    """The folder of compiled engines: its size, and whether there is room beside it."""
+    store = EngineCache()
+    try:
+        entries = store.entries()
+        place = next(p for p in (store.folder, *store.folder.parents) if p.exists())
+        free = shutil.disk_usage(place).free
+        writable = os.access(place, os.W_OK)
+    except (OSError, ImgfxError) as error:
+        yield Finding("fail", "cache", f"{store.folder}: {error}; set IMGFX_CACHE")
+        return
+    megabytes = sum(entry.bytes for entry in entries) / 1e6
+    text = f"{store.folder}, {len(entries)} compiled engines, {megabytes:.1f} MB"
+    if not writable:
+        yield Finding("fail", "cache", f"{text}; cannot be written: set IMGFX_CACHE")
+    elif free < _LITTLE:
+        yield Finding("note", "cache", f"{text}; {free / 1e6:.0f} MB are left on its disk")
+    else:
+        yield _ok("cache", text)
+
+
+def plugins(catalog: Catalog) -> Iterator[Finding]:
+    """Names that clash, modules that are missing or do not parse, other versions of the API."""
+    others = [offer for offer in catalog.offers if not offer.bundled]
+    for offer in others:
+        trouble = _trouble(offer)
+        if trouble:
+            yield Finding(
+                "fail", f"plugin {offer.package}", f"{offer.kind} {offer.name}: {trouble}"
+            )
+        elif catalog.shown_name(offer) != offer.name:
+            text = f"{offer.kind} {offer.name} clashes; it is called {catalog.shown_name(offer)}"
+            yield Finding("note", f"plugin {offer.package}", text)
+    packages = sorted({offer.package for offer in others})
+    yield _ok("plugins", f"{len(packages)} packages of others: {', '.join(packages) or 'none'}")
+
+
+def _trouble(offer: Offer) -> str:
+    """What can be seen to be wrong without importing it."""
+    if not offer.supported:
+        return f"is written for version {offer.version} of the plugin API; this is {API_VERSION}"
+    try:
+        path = source_path(offer)
+        if path is None or not path.is_file():
+            return f"its module {offer.module!r} is not there"
+        compile(path.read_bytes(), str(path), "exec")
+    except (AttributeError, OSError, SyntaxError, ValueError) as error:
+        return f"{offer.module!r} cannot be read: {error}"
+    return ""
+
+
+def environment() -> Iterator[Finding]:
+    """The variables that change what imgfx does."""
+    for name in _VARIABLES:
+        if name in os.environ:
+            yield Finding("note", "environment", f"{name}={os.environ[name]}")
