@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from imgfx.alpha import enlarged_alpha, with_carried_colours
 from imgfx.engines.base import Choice, Engine, Request, Runner, Say
 from imgfx.engines.choice import open_engine
 from imgfx.errors import EngineError, ImageError, OutOfMemoryError, WeightsError
@@ -21,6 +23,9 @@ from imgfx.resample import apply_taps, taps
 from imgfx.settings import Settings
 from imgfx.tiling import Limits, Reader, Window, run_tiled
 from imgfx.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Float = npt.NDArray[np.float32]
 
@@ -39,7 +44,7 @@ class LoadedModel:
         self,
         model: Model,
         weights: Weights,
-        engine: Engine,
+        engine: Engine | None,
         runner: Runner,
         settings: Settings,
         note: Say = lambda _text: None,
@@ -56,6 +61,19 @@ class LoadedModel:
     def choice(self) -> Choice:
         """The engine, device and precision that run it."""
         return self._runner.choice
+
+    def apply(self, image: Image, *, strength: float = 1.0) -> Image:
+        """The image restored, with its alpha enlarged along; a whole filter.
+
+        Raises:
+            ImageError: as `restore`.
+        """
+        if strength == 0:
+            return image
+        scale = self.spec.scale
+        shown = image if scale == 1 else with_carried_colours(image)
+        pixels = self.restore(shown, strength=strength)
+        return image.with_pixels(pixels, enlarged_alpha(image, scale))
 
     def restore(
         self,
@@ -172,8 +190,8 @@ class LoadedModel:
             )
         if self._makes_sense(batch, output):
             return output
-        if self._runner.choice.precision != "fp32":
-            output = self._in_fp32(batch)
+        if self._engine is not None and self._runner.choice.precision != "fp32":
+            output = self._in_fp32(batch, self._engine)
             if self._makes_sense(batch, output):
                 return output
         raise ImageError(
@@ -182,15 +200,17 @@ class LoadedModel:
         )
 
     def _makes_sense(self, batch: Float, output: Float) -> bool:
+        if self._engine is None:  # of a foreign network nothing more is known
+            return bool(np.isfinite(output).all())
         before = batch[:, : self.spec.channels].mean(axis=(1, 2, 3))
         shift = np.abs(output.mean(axis=(1, 2, 3)) - before)
         return bool(np.all(shift < _LARGEST_SHIFT))  # False for NaN and infinity too
 
-    def _in_fp32(self, batch: Float) -> Float:
+    def _in_fp32(self, batch: Float, engine: Engine) -> Float:
         if self._exact is None:
             choice, settings = self._runner.choice, self._settings
             request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
-            self._exact = self._engine.open(self.model, self.weights, request)
+            self._exact = engine.open(self.model, self.weights, request)
         return self._exact(batch)
 
     def close(self) -> None:
@@ -262,22 +282,53 @@ class Session:
             )
         key = (model.name, str(path))
         if key not in self._models:
-            loaded = self._opened(model, load_weights(path))
-            self._models[key] = loaded
-            self._stack.callback(loaded.close)
+            self._keep(key, self._opened(model, load_weights(path)))
         return self._models[key]
+
+    def adopt(
+        self,
+        name: str,
+        spec: ModelSpec,
+        runner: Runner,
+        *,
+        digest: str = "",
+        tile: int | None = None,
+    ) -> LoadedModel:
+        """A network that the caller runs by itself, in no engine of imgfx.
+
+        Its images are cut, mirrored and stitched as any model's, memory and --tile are kept to, and
+        plan, report and journal name it. Of its results only shape and finiteness are checked.
+
+        Args:
+            name: for messages and the report.
+            spec: scale, halo and the like; its channels are 3.
+            runner: the network; closed with the session.
+            digest: names the network's content anywhere, such as its file's sha256.
+            tile: side of the tiles where the network decides it, 0 for whole images.
+        """
+        settings = self.settings if tile is None else replace(self.settings, tile=tile)
+        weights = Weights(spec, {}, model=f"{name} {digest}".strip())
+        model = Model(name, spec, build=_no_network)
+        loaded = LoadedModel(model, weights, None, runner, settings, self.note)
+        self._keep((name, f"adopted {len(self._models)}"), loaded)
+        return loaded
+
+    def _keep(self, key: tuple[str, str], loaded: LoadedModel) -> None:
+        self._models[key] = loaded
+        self._stack.callback(loaded.close)
 
     def _opened(self, model: Model, weights: Weights) -> LoadedModel:
         settings = self.settings
         request = Request(
-            settings.device, settings.precision, self._note, settings.tile, settings.batch
+            settings.device, settings.precision, self.note, settings.tile, settings.batch
         )
         engine, runner = open_engine(
             settings.engine, self._engines, self._engine_named, model, weights, request
         )
-        return LoadedModel(model, weights, engine, runner, settings, self._note)
+        return LoadedModel(model, weights, engine, runner, settings, self.note)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Says a line to the user, and keeps it for the report."""
         self.notes.append(text)
         self._say(text)
 
@@ -296,6 +347,11 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+def _no_network(spec: ModelSpec) -> nn.Module:
+    """Of adopted networks, which nobody builds."""
+    raise EngineError(f"{spec.architecture}: runs only where it was adopted")
 
 
 def no_engine(name: str) -> Engine:

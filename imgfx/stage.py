@@ -24,7 +24,7 @@ from imgfx.errors import ApiDeprecationWarning
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.model import Model
-    from imgfx.session import LoadedModel, Session
+    from imgfx.session import Session
 
 Kind = Literal["source", "filter", "sink"]
 
@@ -163,7 +163,8 @@ def sink(name: str) -> Decorator:
 def learned_filter(name: str) -> Decorator:
     """Makes a filter of a function (session, **options) -> (Image -> Image).
 
-    The outer function runs once, before the first image: load models there, with `session.load`.
+    The outer function runs once, before the first image: load models there, with `session.load`,
+    or hand over a network of your own to `session.adopt`. What they answer has `apply`.
     """
     return _stage(name, "filter")
 
@@ -226,24 +227,13 @@ def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  #
 
     def start(session: Session, weights: Path | None, strength: float = 1.0) -> Apply:
         loaded = session.load(model, weights)
-        return functools.partial(_restored, loaded, strength)
+        return functools.partial(loaded.apply, strength=strength)
 
     start.__doc__ = help or model.describe
     command = learned_filter(name)(weights_option(start))
     if spec.scale == 1:
         command.params.insert(0, _strength())
     return command
-
-
-def _restored(loaded: LoadedModel, strength: float, image: Image) -> Image:
-    from imgfx.alpha import enlarged_alpha, with_carried_colours
-
-    if strength == 0:
-        return image
-    scale = loaded.spec.scale
-    shown = image if scale == 1 else with_carried_colours(image)
-    pixels = loaded.restore(shown, strength=strength)
-    return image.with_pixels(pixels, enlarged_alpha(image, scale))
 
 
 def _strength() -> click.Option:
