@@ -24,6 +24,8 @@ from pathlib import PurePath
 
 import click
 
+_CORE = str(PurePath(__file__).parent)
+
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -85,13 +87,18 @@ class ApiDeprecationWarning(DeprecationWarning):
 
 
 def surprise(error: BaseException) -> str:
-    """One line about an error that is none of ours: its kind, its reason, and where it arose."""
+    """One line about an error that is none of ours: its kind, its reason, and where it arose.
+
+    That is the last line outside of the core and of what Python has frozen: where a plugin calls
+    us with something wrong, its own line says more than ours.
+    """
     from traceback import extract_tb
 
     reason = " ".join(str(error).split())
     kind = type(error).__name__
     frames = extract_tb(error.__traceback__)
-    place = f" ({PurePath(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    theirs = [f for f in frames if not f.filename.startswith(("<", _CORE))] or frames
+    place = f" ({PurePath(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
     return f"{kind}: {reason}{place}" if reason else f"{kind}{place}"
 
 

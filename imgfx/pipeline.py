@@ -160,11 +160,16 @@ class _Filter:
         """The filter's answer.
 
         Raises:
-            ImageError: it is no image, or holds values that are not numbers.
+            ImageError: it is no image, or holds values that are not numbers; or the filter failed.
         """
         from imgfx.image import Image
 
-        result = self.apply(image)
+        try:
+            result = self.apply(image)
+        except (ImgfxError, BrokenPipeError):
+            raise
+        except (Exception, SystemExit) as error:  # the plugin boundary
+            raise ImageError(f"stage {self.name!r} failed: {surprise(error)}") from error
         if not isinstance(result, Image):
             raise ImageError(f"stage {self.name!r} answered {type(result).__name__}, no Image")
         if result is not image and not _is_finite(result):

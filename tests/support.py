@@ -48,7 +48,9 @@ class Site:
 
     folder: Path
 
-    def install(self, package: str, source: str, *entries: str, kind: str = "filters") -> None:
+    def install(
+        self, package: str, source: str, *entries: str, kind: str = "filters", version: int = 1
+    ) -> None:
         """A package of one module; each entry is a name, or `name = module`."""
         module = package.replace("-", "_")
         (self.folder / f"{module}.py").write_text(source)
@@ -57,7 +59,7 @@ class Site:
         metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
         (information / "METADATA").write_text(metadata)
         lines = [entry if "=" in entry else f"{entry} = {module}" for entry in entries]
-        text = "\n".join([f"[imgfx.{kind}.v1]", *lines, ""])
+        text = "\n".join([f"[imgfx.{kind}.v{version}]", *lines, ""])
         (information / "entry_points.txt").write_text(text)
 
 

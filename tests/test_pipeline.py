@@ -135,15 +135,21 @@ def test_loading_runs_beside_the_filters(run, events):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ValueError("too dark"), r"^in2: ValueError: too dark \(test_pipeline.py:\d+\)$"),
-        (ValueError(), r"^in2: ValueError \(test_pipeline.py:\d+\)$"),
-        (ValueError("two\nlines"), r"^in2: ValueError: two lines \("),
+        (
+            ValueError("too dark"),
+            r"^in2: stage 'f0' failed: ValueError: too dark \(test_pipeline.py:\d+\)$",
+        ),
+        (ValueError(), r"^in2: stage 'f0' failed: ValueError \(test_pipeline.py:\d+\)$"),
+        (ValueError("two\nlines"), r"^in2: stage 'f0' failed: ValueError: two lines \("),
         (ImageError("too dark"), r"^in2: too dark$"),
         (ImageError("in2: too dark"), r"^in2: too dark$"),
-        (OSError(errno.ENOENT, "gone", "file"), r"^in2: FileNotFoundError: .*gone: 'file'"),
-        (MemoryError(), "^in2: MemoryError"),
-        (SystemExit(0), "^in2: SystemExit: 0"),
-        (StopIteration(), "^in2: StopIteration"),
+        (
+            OSError(errno.ENOENT, "gone", "file"),
+            r"^in2: stage 'f0' failed: FileNotFoundError: .*gone: 'file'",
+        ),
+        (MemoryError(), "^in2: stage 'f0' failed: MemoryError"),
+        (SystemExit(0), "^in2: stage 'f0' failed: SystemExit: 0"),
+        (StopIteration(), "^in2: stage 'f0' failed: StopIteration"),
     ],
 )
 def test_a_filter_that_raises_fails_its_image_alone(run, error, message):

@@ -214,13 +214,13 @@ CHOOSY = code("choosy", "if image.name == 'b': WHAT")
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("raise ValueError('too dark')", "b.png: ValueError: too dark (choosy.py:10)"),
+        ("raise ValueError('too dark')", "b.png: stage 'choosy' failed: ValueError: too dark (choosy.py:10)"),
         ("return None", "b.png: stage 'choosy' answered NoneType, no Image"),
         (
             "return image.with_pixels(image.pixels.astype('float32') + float('nan'))",
             "b.png: stage 'choosy' answered values that are not finite numbers",
         ),
-        ("raise SystemExit(0)", "b.png: SystemExit: 0 (choosy.py:10)"),
+        ("raise SystemExit(0)", "b.png: stage 'choosy' failed: SystemExit: 0 (choosy.py:10)"),
     ],
 )
 def test_a_filter_that_fails_at_one_image_gets_the_others(run, site, tmp_path, what, message):
