@@ -16,6 +16,9 @@ from imgfx.errors import (
     EngineError,
     ImageError,
     ImgfxError,
+    OutOfMemoryError,
+    PluginError,
+    TrainingError,
     WeightsError,
 )
 from imgfx.hookspecs import API_VERSION, hookimpl
@@ -37,13 +40,14 @@ from imgfx.stage import (
 if TYPE_CHECKING:
     from imgfx.catalog import Catalog
     from imgfx.engines.base import Choice, Engine, Request, Runner
-    from imgfx.engines.compiled import Compiler, open_compiled
+    from imgfx.engines.cache import EngineCache
+    from imgfx.engines.compiled import Compiler, Program, open_compiled
     from imgfx.image import Image, Metadata, float_from_pixels, pixels_from_float
     from imgfx.model import Model, ModelSpec
     from imgfx.resample import resize
     from imgfx.runners import Blueprint, ChainRunner, Maker, Work
     from imgfx.session import LoadedModel, Session
-    from imgfx.training.recipe import Recipe, Task
+    from imgfx.training.recipe import Learner, Recipe, Task
     from imgfx.training.restoration import Probe, restoration_task
     from imgfx.weights import (
         Weights,
@@ -60,13 +64,16 @@ _HOMES = {
     "Choice": "imgfx.engines.base",
     "Compiler": "imgfx.engines.compiled",
     "Engine": "imgfx.engines.base",
+    "EngineCache": "imgfx.engines.cache",
     "Image": "imgfx.image",
+    "Learner": "imgfx.training.recipe",
     "LoadedModel": "imgfx.session",
     "Maker": "imgfx.runners",
     "Metadata": "imgfx.image",
     "Model": "imgfx.model",
     "ModelSpec": "imgfx.model",
     "Probe": "imgfx.training.restoration",
+    "Program": "imgfx.engines.compiled",
     "Recipe": "imgfx.training.recipe",
     "Request": "imgfx.engines.base",
     "Runner": "imgfx.engines.base",
@@ -98,18 +105,23 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "Engine",
+    "EngineCache",
     "EngineError",
     "Image",
     "ImageError",
     "ImgfxError",
     "Item",
     "Items",
+    "Learner",
     "LoadedModel",
     "Maker",
     "Metadata",
     "Model",
     "ModelSpec",
+    "OutOfMemoryError",
+    "PluginError",
     "Probe",
+    "Program",
     "Recipe",
     "Request",
     "Runner",
@@ -118,6 +130,7 @@ __all__ = [
     "Stage",
     "StageCommand",
     "Task",
+    "TrainingError",
     "Weights",
     "WeightsError",
     "Work",
