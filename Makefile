@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format docs wheel clean
+.PHONY: help demo test lint types unit format docs site gallery wheel clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,15 @@ format: $(READY)  ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## Write docs/commands.md anew.
+docs: $(READY)  ## Write docs/commands.md and docs/api.md anew.
 	$(BIN)/python docs/generate.py
+
+site: $(READY)  ## Build the documentation as a site, in build/site.
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+gallery: $(READY)  ## Make docs/gallery.md and its pictures anew.
+	$(BIN)/python docs/gallery.py
 
 wheel: $(READY)  ## Build dist/imgfx-*.whl.
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
