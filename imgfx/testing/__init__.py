@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imgfx.testing.compare import assert_images_equal, difference
+    from imgfx.testing.kit.findings import Result
+    from imgfx.testing.kit.performing import conformance, failures
     from imgfx.testing.offering import offered
     from imgfx.testing.processes import Ended, run
     from imgfx.testing.samples import sample_image, sample_images
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Ended": "imgfx.testing.processes",
+    "Result": "imgfx.testing.kit.findings",
     "apply": "imgfx.testing.stages",
     "assert_images_equal": "imgfx.testing.compare",
+    "conformance": "imgfx.testing.kit.performing",
     "difference": "imgfx.testing.compare",
+    "failures": "imgfx.testing.kit.performing",
     "offered": "imgfx.testing.offering",
     "run": "imgfx.testing.processes",
     "sample_image": "imgfx.testing.samples",
@@ -30,9 +35,12 @@ _HOMES = {
 
 __all__ = [
     "Ended",
+    "Result",
     "apply",
     "assert_images_equal",
+    "conformance",
     "difference",
+    "failures",
     "offered",
     "run",
     "sample_image",

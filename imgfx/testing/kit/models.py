@@ -1,0 +1,274 @@
+"""Checks of models: whether the spec is true, the weights fit, and other engines agree."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from imgfx.engines import gate
+from imgfx.errors import ImgfxError, surprise
+from imgfx.model import Model, ModelSpec
+from imgfx.testing.kit import networks
+from imgfx.testing.kit.findings import (
+    Check,
+    Finding,
+    NotReadyError,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
+from imgfx.testing.kit.subjects import Subject
+from imgfx.testing.kit.untrained import weights_of
+from imgfx.testing.processes import run
+from imgfx.training.recipe import Recipe
+from imgfx.weights import Weights, network_from_weights
+
+_BEYOND = 0.5
+_ROWS = 1e-5
+"""Rows of a batch, alone or together, may differ by fp32's order of adding up."""
+_BORDER = 2e-5
+_PATIENCE = 550.0
+"""Seconds for two steps of training."""
+
+
+class ModelSubject(Subject):
+    """A model, with its own weights, those that were given, or untrained ones."""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        model: Model = self.thing
+        return model
+
+    @cached_property
+    def weights_error(self) -> str:
+        """Why there is no network with weights; empty if there is one."""
+        try:
+            _ = self._opened
+        except ImgfxError as error:
+            return error.format_message()
+        except Exception as error:  # noqa: BLE001  # building a network runs the plugin's code
+            return f"its network cannot be built: {surprise(error)}"
+        return ""
+
+    @cached_property
+    def _opened(self) -> tuple[Weights, nn.Module]:
+        weights = weights_of(self.model, self.given.weights)
+        return weights, network_from_weights(self.model, weights)
+
+    @property
+    def weights(self) -> Weights:
+        """The weights.
+
+        Raises:
+            NotReadyError: there are none.
+        """
+        if self.weights_error:
+            raise NotReadyError("its weights do not load")
+        return self._opened[0]
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, in evaluation mode."""
+        _ = self.weights
+        return self._opened[1]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """As the weights have it."""
+        return self.weights.spec
+
+    @property
+    def restorer(self) -> nn.Module:
+        """The network, of a model that turns images into images.
+
+        Raises:
+            NotReadyError: it is another one.
+        """
+        if self.spec.latent:
+            raise NotReadyError("a generator has no input image")
+        if hasattr(self.network, "features"):
+            raise NotReadyError("its network is for `features`, not for images")
+        return self.network
+
+    @property
+    def fit(self) -> nn.Module:
+        """The restorer, if it runs on what its spec says.
+
+        Raises:
+            NotReadyError: it does not.
+        """
+        network = self.restorer
+        for check in (channels, scale, multiple_of):
+            if check(self).status == "fail":
+                raise NotReadyError("its spec is not true yet")
+        return network
+
+
+def weights(subject: ModelSubject) -> Finding:
+    """A network is built, and the weights fit it."""
+    if subject.weights_error:
+        return failed(subject.weights_error)
+    if subject.given.weights is None and subject.model.weights is None:
+        name = subject.model.name
+        return skipped(f"has none of its own yet: `imgfx train {name}`, or test with --weights")
+    return passed(f"sha256 {subject.weights.digest[:12]}")
+
+
+def describes(subject: ModelSubject) -> Finding:
+    """A sentence for the model card."""
+    if subject.model.describe:
+        return passed()
+    return failed("give the Model `describe`: one sentence for the model card")
+
+
+def channels(subject: ModelSubject) -> Finding:
+    """The colour channels that the spec says, in and out."""
+    network, spec = subject.restorer, subject.spec
+    side = networks.side_for(networks.CANDIDATES[-1])
+    found = networks.shape_of(network, spec, side, side)
+    if isinstance(found, str):
+        other = networks.fitting_channels(network, spec)
+        hint = f"; with {other} it runs: channels={other}" if other else ""
+        return failed(f"does not run with {spec.channels} channels: {found}{hint}")
+    if len(found) != 4 or found[1] != spec.channels:
+        return failed(f"answers {found}: channels={spec.channels} says (1, {spec.channels}, H, W)")
+    return passed(f"{spec.channels}")
+
+
+def scale(subject: ModelSubject) -> Finding:
+    """As many times larger as the spec says."""
+    network, spec = subject.restorer, subject.spec
+    side = networks.side_for(networks.CANDIDATES[-1])
+    found = networks.shape_of(network, spec, side, side)
+    if isinstance(found, str) or len(found) != 4:
+        raise NotReadyError("it does not run")
+    if found[2:] == (spec.scale * side, spec.scale * side):
+        return passed(f"{spec.scale}")
+    true = found[2] / side
+    hint = f"scale={true:.0f}" if true == int(true) else "answer a whole multiple of the input"
+    return failed(f"enlarges {true:g} times, and the spec says {spec.scale}: {hint}")
+
+
+def multiple_of(subject: ModelSubject) -> Finding:
+    """Runs at all multiples of what the spec says."""
+    network, spec = subject.restorer, subject.spec
+    if "fail" in (channels(subject).status, scale(subject).status):
+        raise NotReadyError("its channels or its scale are not true yet")
+    trouble = networks.trouble_at_multiples(network, spec, spec.multiple_of)
+    if not trouble:
+        return passed(f"{spec.multiple_of}")
+    right = networks.fitting_multiple(network, spec)
+    hint = f"multiple_of={right} works" if right else "no power of 2 up to 64 works"
+    return failed(f"multiple_of={spec.multiple_of}, but at {trouble}; {hint}")
+
+
+def halo(subject: ModelSubject) -> Finding:
+    """At least as far as the layers see, so that tiles equal the whole."""
+    network, spec = subject.fit, subject.spec
+    found = networks.measured_radius(subject.model.build, spec)
+    if found.everywhere:
+        return failed(
+            f"sees {found.pixels} pixels far and more: what looks at the whole image (a mean, "
+            "attention, normalisation by the image) cannot be tiled"
+        )
+    if found.pixels > spec.halo:
+        return failed(f"halo={spec.halo}, but the layers see {found.pixels}: halo={found.pixels}")
+    error = networks.border_error(network, spec, spec.margin)
+    if error > _BORDER:
+        return failed(f"with a border of {spec.margin} pixels tiles are off by {error:.2g}")
+    if found.pixels + 2 * spec.multiple_of < spec.halo:
+        return warned(f"halo={spec.halo}, but the layers see {found.pixels}: tiles cost too much")
+    return passed(f"{spec.halo}, measured {found.pixels}")
+
+
+def _outputs(subject: ModelSubject, network: nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        output = network(torch.from_numpy(gate.probes(subject.spec)))
+    if not isinstance(output, torch.Tensor):
+        raise NotReadyError("it answers no tensor")
+    return output
+
+
+def _runnable(subject: ModelSubject) -> nn.Module:
+    """The network of any kind; of a restorer one whose spec is true."""
+    images = not subject.spec.latent and not hasattr(subject.network, "features")
+    return subject.fit if images else subject.network
+
+
+def output(subject: ModelSubject) -> Finding:
+    """Float32, finite, and in [0, 1] but for a little."""
+    network = _runnable(subject)
+    found = _outputs(subject, network)
+    if found.dtype != torch.float32:
+        return failed(f"answers {found.dtype}: end with .float()")
+    if not bool(torch.isfinite(found).all()):
+        return failed("answers NaN or infinity for plain pictures")
+    low, high = float(found.min()), float(found.max())
+    off = low < -_BEYOND or high > 1 + _BEYOND
+    if off and found.ndim == 4:
+        trained = subject.given.weights is not None or subject.model.weights is not None
+        text = f"answers {low:.2g} to {high:.2g}; images are in [0, 1]"
+        return failed(text) if trained else warned(f"untrained, it {text}")
+    return passed()
+
+
+def repeat(subject: ModelSubject) -> Finding:
+    """The same each time, and for each row whatever the others are."""
+    network = _runnable(subject)
+    inputs = torch.from_numpy(gate.probes(subject.spec))[:2]
+    with torch.inference_mode():
+        both, again, alone = network(inputs), network(inputs), network(inputs[:1])
+    if float((both - again).abs().max()) > 0:
+        return failed("answers something else the second time: dropout or noise in eval()")
+    error = float((both[:1] - alone).abs().max())
+    if error > _ROWS:
+        return failed(f"a row depends on the others, by {error:.2g}: statistics over the batch")
+    return passed()
+
+
+def recipe(subject: ModelSubject) -> Finding:
+    """How it is trained, if it is."""
+    model = subject.model
+    if model.recipe is None:
+        return skipped("has no recipe, so it cannot be trained")
+    try:
+        found: object = model.recipe()
+    except Exception as error:  # noqa: BLE001  # the plugin boundary
+        return failed(f"its recipe cannot be had: {surprise(error)}")
+    if not isinstance(found, Recipe):
+        return failed(f"recipe answers {type(found).__name__}: answer an imgfx.api.Recipe")
+    return passed(f"by {found.metric}")
+
+
+def training(subject: ModelSubject) -> Finding:
+    """Two steps of `imgfx train` on the images that were given."""
+    if subject.model.recipe is None:
+        return skipped("has no recipe")
+    if subject.given.data is None:
+        return skipped("give --data DIR to train it for two steps")
+    out = subject.folder / "trained.safetensors"
+    words = ["train", subject.full_name, "--data", subject.given.data.resolve(), "--steps", 2]
+    more = ["--batch", 2, "--device", "cpu", "--precision", "fp32", "--out", out]
+    ended = run(*words, *more, cwd=subject.folder, env=subject.env, timeout=_PATIENCE)
+    if ended.code or not out.exists():
+        last = (ended.err.strip().splitlines() or ["it says nothing"])[-1]
+        return failed(f"`imgfx train` ends with {ended.code}: {last}")
+    return passed(f"{out.stat().st_size / 1e6:.1f} MB of weights")
+
+
+CHECKS = [
+    Check("describe", describes),
+    Check("weights", weights),
+    Check("channels", channels),
+    Check("scale", scale),
+    Check("multiple_of", multiple_of),
+    Check("halo", halo),
+    Check("output", output),
+    Check("repeat", repeat),
+    Check("recipe", recipe),
+    Check("training", training),
+]
