@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from imgfx.errors import ImageError, confined
 from imgfx.files import image_size
+from imgfx.formats import format_from_suffix
 from imgfx.image import Image
 from imgfx.streams import write_all
 
@@ -45,7 +46,8 @@ class Plan:
     """What a run would do."""
 
     chain: list[str]
-    models: Sequence[Mapping[str, str]]
+    models: Sequence[Mapping[str, str | bool]]
+    """Each model, what runs it, and whether that is compiled already."""
     images: list[PlannedImage] = field(default_factory=list)
     stream: bool = False
     """Images would be read from a pipe, as they come."""
@@ -58,7 +60,10 @@ class Plan:
 def plan_of(chain: Chain, started: StartedChain, session: Session, ledger: Ledger | None) -> Plan:
     """The plan of a chain that is started; reads files' headers and writes nothing."""
     names = [stage.name for stage in (chain.source, *chain.filters, chain.sink)]
-    models = [{"model": loaded.model.name, "runs": str(loaded.choice)} for loaded in session.models]
+    models: list[Mapping[str, str | bool]] = [
+        {"model": loaded.model.name, "runs": str(loaded.choice), "compiled": loaded.built}
+        for loaded in session.models
+    ]
     if started.items.count is None:
         return Plan(names, models, stream=True, notes=session.notes)
     images = []
@@ -66,8 +71,11 @@ def plan_of(chain: Chain, started: StartedChain, session: Session, ledger: Ledge
         for index, item in enumerate(started.items):
             with confined(f"stage {chain.sink.name!r}"):
                 images.append(_planned(started, item, index, ledger))
+    trial = _tried(started) if all(loaded.built for loaded in session.models) else None
+    if trial is not None:
+        images = [_within_limits(image, trial) for image in images]
     left = sum(_pixels(image) for image in images if image.action in ("write", "overwrite"))
-    seconds = left * _seconds_per_pixel(started) if left and models else None
+    seconds = left * trial.seconds if left and models and trial is not None else None
     return Plan(names, models, images, seconds=seconds, notes=session.notes)
 
 
@@ -75,16 +83,47 @@ def _pixels(image: PlannedImage) -> int:
     return image.size[0] * image.size[1] if image.size else 0
 
 
-def _seconds_per_pixel(started: StartedChain) -> float:
-    """Of the filters, measured on a small image of noise; the first run warms up."""
+@dataclass(frozen=True)
+class _Trial:
+    """What the filters did to a small image."""
+
+    seconds: float
+    """A pixel of the input."""
+    width: float
+    """Of the output, in units of the input's."""
+    height: float
+
+
+def _tried(started: StartedChain) -> _Trial | None:
+    """The filters, tried on an image of noise, the first time to warm up; None if they fail."""
     probe = Image(np.random.default_rng(0).integers(0, 256, (*_PROBE, 3), dtype=np.uint8))
     seconds = 0.0
+    image = probe
     for _ in range(2):
         image, begun = probe, time.monotonic()
-        for apply in started.filters:
-            image = apply(image)
+        try:
+            for apply in started.filters:
+                image = apply(image)
+        except ImageError:  # a filter may refuse noise, and take photos
+            return None
         seconds = time.monotonic() - begun
-    return seconds / (_PROBE[0] * _PROBE[1])
+    per_pixel = seconds / (_PROBE[0] * _PROBE[1])
+    return _Trial(per_pixel, image.width / _PROBE[1], image.height / _PROBE[0])
+
+
+def _within_limits(image: PlannedImage, trial: _Trial) -> PlannedImage:
+    """The image, failing where its format cannot hold what the filters would make of it."""
+    if image.size is None or image.output is None or image.action == "keep":
+        return image
+    target = format_from_suffix(Path(image.output).suffix)
+    made = round(image.size[0] * trial.width), round(image.size[1] * trial.height)
+    if target is None or max(made) <= target.largest_side:
+        return image
+    reason = (
+        f"{image.output}: {made[0]}x{made[1]} would be too large for {target.name} (at most "
+        f"{target.largest_side} a side); choose another format"
+    )
+    return replace(image, output=None, action="fail", reason=reason)
 
 
 def _planned(started: StartedChain, item: Item, index: int, ledger: Ledger | None) -> PlannedImage:
@@ -121,7 +160,8 @@ def show_plan(plan: Plan, json_to: int | None) -> None:
         write_all(json_to, (json.dumps(_as_json(plan), indent=2) + "\n").encode())
         return
     for model in plan.models:
-        click.echo(f"model   {model['model']}: {model['runs']}", err=True)
+        first = "" if model["compiled"] else ", to be compiled first"
+        click.echo(f"model   {model['model']}: {model['runs']}{first}", err=True)
     click.echo(f"chain   {' | '.join(plan.chain)}", err=True)
     if plan.stream:
         click.echo("images  from stdin, as they come", err=True)

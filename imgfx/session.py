@@ -16,6 +16,7 @@ import numpy.typing as npt
 from imgfx.alpha import enlarged_alpha, with_carried_colours
 from imgfx.engines.base import Choice, Engine, Request, Runner, Say
 from imgfx.engines.choice import open_engine
+from imgfx.engines.compiled import Unbuilt
 from imgfx.errors import EngineError, ImageError, OutOfMemoryError, WeightsError
 from imgfx.image import Depth, Image, Pixels, float_from_pixels, pixels_from_float
 from imgfx.model import Model, ModelSpec
@@ -74,6 +75,11 @@ class LoadedModel:
         shown = image if scale == 1 else with_carried_colours(image)
         pixels = self.restore(shown, strength=strength)
         return image.with_pixels(pixels, enlarged_alpha(image, scale))
+
+    @property
+    def built(self) -> bool:
+        """False where it would have to be compiled first, and a dry run does not."""
+        return not isinstance(self._runner, Unbuilt)
 
     def restore(
         self,
@@ -260,6 +266,8 @@ class Session:
         self.settings = settings
         self.notes: list[str] = []
         """What was done otherwise than asked, and what took long; for the report."""
+        self.asked: list[LoadedModel] = []
+        """What stages have asked for, in order; a model as often as it was asked for."""
         self._engines, self._say = engines, say
         self.images_out = images_out
         """The descriptor that image bytes for stdout go to; None outside a command line."""
@@ -283,6 +291,7 @@ class Session:
         key = (model.name, str(path))
         if key not in self._models:
             self._keep(key, self._opened(model, load_weights(path)))
+        self.asked.append(self._models[key])
         return self._models[key]
 
     def adopt(
@@ -311,6 +320,7 @@ class Session:
         model = Model(name, spec, build=_no_network)
         loaded = LoadedModel(model, weights, None, runner, settings, self.note)
         self._keep((name, f"adopted {len(self._models)}"), loaded)
+        self.asked.append(loaded)
         return loaded
 
     def _keep(self, key: tuple[str, str], loaded: LoadedModel) -> None:
@@ -320,8 +330,9 @@ class Session:
     def _opened(self, model: Model, weights: Weights) -> LoadedModel:
         settings = self.settings
         request = Request(
-            settings.device, settings.precision, self.note, settings.tile, settings.batch
-        )
+            settings.device, settings.precision, self.note, settings.tile, settings.batch,
+            build=not settings.dry_run,
+        )  # fmt: skip
         engine, runner = open_engine(
             settings.engine, self._engines, self._engine_named, model, weights, request
         )

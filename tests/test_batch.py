@@ -117,6 +117,39 @@ def test_a_plan_as_json_says_what_would_become_of_each_image(imgfx, folder):
     assert sorted(folder.rglob("*")) == before
 
 
+DOUBLE = """
+from imgfx.api import hookimpl, image_filter
+
+
+@image_filter("double")
+def double(image):
+    return image.with_pixels(image.pixels.repeat(2, axis=1))
+
+
+@hookimpl
+def imgfx_stages():
+    return [double]
+"""
+
+
+def test_a_plan_finds_what_a_format_cannot_hold(imgfx, folder):
+    """WebP ends at 16383 pixels a side; the filters' effect on the size is tried out."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "double.py").write_text(DOUBLE)
+    cv2.imwrite(str(folder / "wide.png"), np.zeros((1, 8200, 3), np.uint8))
+    chain = ["--plugins-dir", "mine", "open", "a.png", "wide.png", "double", "save"]
+    ended = imgfx(*chain, "out/{stem}.webp", "-n")
+    assert ended.err.splitlines()[1:3] == [
+        "image   a.png (10x8) -> out/a.webp",
+        (
+            "fail    out/wide.webp: 16400x1 would be too large for webp (at most 16383 a side); "
+            "choose another format"
+        ),
+    ]
+    assert imgfx(*chain, "out/{stem}.webp").code == 3  # as foretold
+    assert "2 to write" in imgfx(*chain, "out/{stem}.png", "-n").err
+
+
 def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):
     stage = ["denoise-ae", "--weights", weights["denoise-ae"]]
     ended = imgfx("open", "a.png", "c.png", *stage, "save", "out", "-n", "--json")

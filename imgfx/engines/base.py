@@ -36,6 +36,8 @@ class Request:
     """Side of the tiles that will be run, without their border; for engines that must know."""
     batch: int | None = None
     """Windows a call at most; None leaves it to the engine."""
+    build: bool = True
+    """False: what has not been compiled yet is not; its runner only tells the choice."""
 
 
 @dataclass(frozen=True)

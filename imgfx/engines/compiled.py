@@ -98,8 +98,32 @@ class CompiledRunner:
         self._program.close()
 
 
+class Unbuilt:
+    """What would run a model, had it been compiled: for plans. Satisfies `Runner`."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.choice = Choice(compiler.name, compiler.device, compiler.precision)
+        self.batch, self.largest, self.memory = compiler.batch, compiler.largest, 0
+
+    def __call__(self, batch: Float) -> Float:
+        """Nothing is compiled for a plan.
+
+        Raises:
+            EngineError: always.
+        """
+        del batch
+        raise EngineError(f"{self.choice.engine}: has not been compiled yet")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def open_compiled(
-    compiler: Compiler, model: Model, weights: Weights, cache: EngineCache, say: Say
+    compiler: Compiler,
+    model: Model,
+    weights: Weights,
+    request: Request,
+    cache: EngineCache | None = None,
 ) -> Runner:
     """The model's network from the cache; built, accepted and stored first if it is not there.
 
@@ -110,19 +134,22 @@ def open_compiled(
         compiler: the engine's part.
         model: whose network it is.
         weights: its parameters.
-        cache: where compiled engines are.
-        say: told of what takes long.
+        request: is told of what takes long; may ask for nothing to be built.
+        cache: where compiled engines are; the user's own when left out.
 
     Raises:
         EngineError: it cannot be built, loaded or accepted.
     """
+    cache = EngineCache() if cache is None else cache
     key = key_of(compiler, model, weights)
     found = _cached(compiler, cache, key)
     if found is None:
+        if not request.build:
+            return Unbuilt(compiler)
         with cache.building(key):
             found = _cached(compiler, cache, key)
             if found is None:
-                entry = _compiled(compiler, model, weights, key, say)
+                entry = _compiled(compiler, model, weights, key, request.say)
                 found = entry, compiler.load(entry.blob)
                 _accept(*found, model, weights, cache)
     elif found[0].psnr is None:

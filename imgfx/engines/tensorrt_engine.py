@@ -59,7 +59,7 @@ class TensorRtEngine:
         compiler = self._compiler(request, weights.spec)
         if request.device == "cpu" or not gpus():
             raise EngineError("--engine tensorrt needs a CUDA device, and there is none here")
-        return open_compiled(compiler, model, weights, EngineCache(), request.say)
+        return open_compiled(compiler, model, weights, request)
 
     def build(self, model: Model, weights: Weights, request: Request) -> str:
         """Compiles ahead of time; with TensorRT-RTX also on machines without a GPU.

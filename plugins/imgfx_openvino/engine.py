@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx.engines.base import Request, Runner
-from imgfx.engines.cache import EngineCache
 from imgfx.engines.compiled import open_compiled
 from imgfx.errors import EngineError
 from imgfx.model import Model
@@ -43,7 +42,7 @@ class OpenVinoEngine:
         if request.device == "cuda":
             raise EngineError("--engine openvino runs on the CPU; leave out --device cuda")
         compiler = _Compiler(request.precision)
-        return open_compiled(compiler, model, weights, EngineCache(), request.say)
+        return open_compiled(compiler, model, weights, request)
 
 
 class _Compiler:

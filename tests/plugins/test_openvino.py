@@ -229,3 +229,18 @@ def test_what_cannot_be_built_is_named(imgfx, words, message):
     ended = imgfx("engine", *words)
     assert ended.code == 1
     assert message in ended.err
+
+
+def test_a_dry_run_compiles_nothing_and_says_what_would_be(cache, imgfx, weights, photo, tmp_path):
+    environment = {"IMGFX_CACHE": str(tmp_path / "cache")}
+    line = ["open", "a.png", "superres-rednet", "--weights", weights, "--engine", "openvino"]
+    ended = imgfx(*line, "save", "b.png", "-n", **environment)
+    assert ended.code == 0
+    assert ended.err.startswith("model   superres-rednet: openvino on cpu in ")
+    assert ended.err.splitlines()[0].endswith(", to be compiled first")
+    assert not cache.entries()
+    assert imgfx(*line, "save", "b.png", **environment).code == 0
+    ended = imgfx(*line, "save", "b.png", "-n", "--json", **environment)
+    plan = json.loads(ended.out)
+    assert plan["models"][0]["compiled"] is True
+    assert plan["seconds"] >= 0
