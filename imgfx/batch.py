@@ -230,8 +230,11 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
     if not session.settings.dry_run:
         targets = (Path(started.sink.target(item, n)) for n, item in enumerate(started.items))
         remove_abandoned(targets)
+    content = dict(sink.journal_options())
+    if not session.settings.provenance:
+        content["provenance"] = False
     digests = (
-        digest_of(stages, sink.journal_options(), session.models)
+        digest_of(stages, content, session.models)
         for stages in (chain.filters, (chain.source, *chain.filters))
     )
     journal = Journal(folder, *digests, writable=not session.settings.dry_run)

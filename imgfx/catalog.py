@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +12,44 @@ if TYPE_CHECKING:
     from imgfx.model import Model
     from imgfx.offers import Offer
     from imgfx.stage import StageCommand
+    from imgfx.written import Line
+
+
+class Lines(Protocol):
+    """What reads, writes and runs lines of stages, as they stand behind `imgfx`."""
+
+    def parse(self, words: Sequence[str]) -> Line:
+        """The line of these words, with only the options that they give.
+
+        Raises:
+            click.UsageError: it could not be run so.
+            PluginError: a stage's plugin is broken.
+        """
+        ...
+
+    def words(self, line: Line) -> list[str]:
+        """The words that make this line, to be read by people and by a shell, once quoted.
+
+        Raises:
+            ImgfxError: it could not be run so; says where it is written.
+        """
+        ...
+
+    def name(self, command: StageCommand) -> str:
+        """What names a stage on every machine: `package:name` where imgfx does not bring it."""
+        ...
+
+    def run(self, lines: Sequence[Line], settings: Mapping[str, Any]) -> None:
+        """Runs lines as one chain, whose pixels are rounded between them as by a pipe.
+
+        Args:
+            lines: a source may begin the first, a sink end the last.
+            settings: run options by the names of their parameters; they go before the lines'.
+
+        Raises:
+            ImgfxError: as the line itself would end.
+        """
+        ...
 
 
 class Catalog(Protocol):
@@ -25,6 +63,11 @@ class Catalog(Protocol):
     @property
     def left_out(self) -> Sequence[Offer]:
         """What is installed, and IMGFX_PLUGINS in the environment leaves out."""
+        ...
+
+    @property
+    def lines(self) -> Lines:
+        """What runs lines of stages."""
         ...
 
     def find(self, name: str, *kinds: str) -> Offer | None:

@@ -102,9 +102,7 @@ def _parse(
     piece: Piece, parent: click.Context, run_options: Sequence[click.Option]
 ) -> tuple[Stage, dict[str, Any]]:
     command = piece.command
-    taken = {text for parameter in command.params for text in parameter.opts}
-    names = {parameter.name for parameter in command.params}
-    lent = [o for o in run_options if o.name not in names and not taken.intersection(o.opts)]
+    lent = lent_options(command, run_options)
     parser = StageCommand(command.name, params=[*command.params, *lent], help=command.help)
     # The options lent to a stage are the whole run's; its own help shows only its own.
     help_text = command.get_help
@@ -124,6 +122,13 @@ def _parse(
     if not isinstance(stage, Stage):
         raise PluginError(f"stage {command.name!r} answers no Stage; its plugin is broken")
     return stage, given
+
+
+def lent_options(command: StageCommand, run_options: Sequence[click.Option]) -> list[click.Option]:
+    """The run options that may stand in a stage's piece: those whose names it does not use."""
+    taken = {text for parameter in command.params for text in parameter.opts}
+    names = {parameter.name for parameter in command.params}
+    return [o for o in run_options if o.name not in names and not taken.intersection(o.opts)]
 
 
 _COMMAND_LINE = click.core.ParameterSource.COMMANDLINE

@@ -6,17 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from imgfx import __version__
 from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, surprise
+from imgfx.lines import TypedLines
 from imgfx.offers import STAGE_KINDS, summary
+from imgfx.options import run_options
 from imgfx.plugins import Registry
-
-if TYPE_CHECKING:
-    from imgfx.settings import Settings
 
 EXIT_PIPE_CLOSED = 141
 """What a shell reports of a program that SIGPIPE ended."""
@@ -36,77 +35,6 @@ Examples:
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 some images failed and the others are written,
 130 interrupted, 141 the reader of stdout went away.
 """
-
-
-def run_options() -> list[click.Option]:
-    """The options of a whole run."""
-    return [
-        click.Option(
-            ["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
-            show_default=True, help="Where models run; cuda fails when there is none.",
-        ),
-        click.Option(
-            ["--engine"], default="auto", show_default=True, metavar="NAME", envvar="IMGFX_ENGINE",
-            show_envvar=True, help="What runs models: auto, torch, openvino, or a plugin's.",
-        ),
-        click.Option(
-            ["--precision"], type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-            default="auto", show_default=True, help="Of the models' arithmetic.",
-        ),
-        click.Option(
-            ["--tile"], type=click.IntRange(0), metavar="PIXELS",
-            help="Side of a tile; 0 runs images whole. Chosen by memory when left out.",
-        ),
-        click.Option(
-            ["--batch"], type=click.IntRange(1), metavar="N",
-            help="Tiles of an image that run at a time. Chosen by engine and memory when left out.",
-        ),
-        click.Option(
-            ["--jobs"], type=click.IntRange(1, 64), default=2, show_default=True,
-            help="Images decoded and encoded beside the one in the network.",
-        ),
-        click.Option(
-            ["--runner"], default="local", show_default=True, metavar="NAME",
-            help="Where the chain runs: local, ray (a cluster), or a plugin's.",
-        ),
-        click.Option(
-            ["--ray-address", "runner_address"], metavar="ADDRESS",
-            help="With --runner ray: the cluster; else RAY_ADDRESS, or a Ray of one's own.",
-        ),
-        click.Option(
-            ["--max-pixels"], type=click.FloatRange(0), default=500.0, show_default=True,
-            metavar="MEGAPIXELS", callback=_no_nan,
-            help="Refuse to read larger images; 0 reads whatever there is.",
-        ),
-        click.Option(
-            ["--on-error"], type=click.Choice(["continue", "stop"]), default="continue",
-            show_default=True, help="What a failed image does to the others.",
-        ),
-        click.Option(
-            ["--retry-failed"], is_flag=True,
-            help="Try again what failed in an earlier run of the same batch.",
-        ),
-        click.Option(
-            ["--redo"], is_flag=True,
-            help="Make every image of a batch, also what an earlier run has done.",
-        ),
-        click.Option(
-            ["--report"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-            help="Write a JSON report.",
-        ),
-        click.Option(
-            ["-n", "--dry-run"], is_flag=True, help="Show what would be done, and do nothing."
-        ),
-        click.Option(["--json"], is_flag=True, help="With --dry-run: the plan as JSON on stdout."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Say what runs where, and times."),
-    ]  # fmt: skip
-
-
-def _no_nan(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
-    if value != value:
-        raise click.BadParameter("nan is no number of megapixels", ctx, parameter)
-    return value
 
 
 class Root(click.Group):
@@ -138,9 +66,10 @@ class Root(click.Group):
             raise click.UsageError("no stage is named; see 'imgfx --help'")
         offer = self.registry.find(words[0], *STAGE_KINDS, "command")
         if offer is not None and offer.kind == "command":
+            self.registry.lines = TypedLines(self.registry, ctx)
             ctx.obj = self.registry
             return super().invoke(ctx)
-        return _run(ctx, words, self.registry)
+        return TypedLines(self.registry, ctx).run_words(words)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Stages and commands in groups, their help read without importing a plugin."""
@@ -180,47 +109,6 @@ def _version_option() -> click.Option:
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show,
         help="Show the version.",
     )  # fmt: skip
-
-
-def _run(ctx: click.Context, words: Sequence[str], registry: Registry) -> None:
-    """The words of a chain, from parsing to the last image."""
-    from imgfx.chain import order_stages, parse_pieces, split_line
-
-    options = run_options()
-    pieces = split_line(words, registry, options)
-    stages, given = parse_pieces(pieces, ctx, options)
-    settings = _settings({**ctx.params, **given})
-    # From here on pixels are handled, and numpy and OpenCV are imported.
-    from imgfx.batch import run_chain
-    from imgfx.pipeline import Chain
-    from imgfx.runners import Part
-    from imgfx.stdio import stdin_stage, stdout_stage
-    from imgfx.streams import guarded_stdout
-
-    chain = Chain(*order_stages(stages, stdin_stage(), stdout_stage()))
-    parts = {
-        id(stage): Part(registry.full_name(piece.command), stage.options)
-        for piece, stage in zip(pieces, stages, strict=True)
-    }
-    with guarded_stdout() as images_out:
-        try:
-            run_chain(chain, settings, registry, images_out, parts)
-        finally:
-            _flush_c_library()
-
-
-def _flush_c_library() -> None:
-    """Writes what C code has printed; else it follows the images when the process ends."""
-    import ctypes
-
-    if os.name == "posix":
-        ctypes.CDLL(None).fflush(None)
-
-
-def _settings(options: dict[str, Any]) -> Settings:
-    from imgfx.settings import Settings
-
-    return Settings(**options)
 
 
 def build_cli(registry: Registry | None = None) -> Root:

@@ -37,7 +37,9 @@ from imgfx.formats import (
     y4m,
 )
 from imgfx.image import Depth, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
+from imgfx.provenance import LONGEST
 from imgfx.settings import MEGAPIXELS
+from imgfx.xmp import with_provenance, without_provenance
 
 MOST_PIXELS = round(MEGAPIXELS * 1_000_000)
 """Larger images are refused before anything is allocated for them, unless more is allowed."""
@@ -105,6 +107,21 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DecodeError: missing, unreadable, damaged where the headers are, or of an unknown format.
     """
+    found = _inspected(path)
+    turned = (found.turn or exif.orientation(found.metadata.exif)) >= 5
+    return (found.height, found.width) if turned else (found.width, found.height)
+
+
+def read_provenance(path: Path) -> str | None:
+    """The provenance that a file's image carries; no pixel is decoded.
+
+    Raises:
+        DecodeError: as `image_size`.
+    """
+    return _told_apart(_inspected(path).metadata).provenance
+
+
+def _inspected(path: Path) -> Inspection:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -113,11 +130,9 @@ def image_size(path: Path) -> tuple[int, int]:
     if known is None:
         raise DecodeError(f"{path}: not an image of a known format")
     try:
-        found = INSPECTORS[known.name](data)
+        return INSPECTORS[known.name](data)
     except DamagedError as error:
         raise DecodeError(f"{path}: {error}") from error
-    turned = (found.turn or exif.orientation(found.metadata.exif)) >= 5
-    return (found.height, found.width) if turned else (found.width, found.height)
 
 
 def decode(
@@ -299,7 +314,15 @@ def _upright_metadata(stored: Metadata, turned: bool, width: int, height: int) -
     blob = exif.normalised(stored.exif, width, height) if stored.exif else None
     # Where nothing was turned, XMP that disagrees is as right or wrong as it was.
     xmp = exif.normalised_xmp(stored.xmp) if stored.xmp and turned else stored.xmp
-    return replace(stored, exif=blob, xmp=xmp)
+    return _told_apart(replace(stored, exif=blob, xmp=xmp))
+
+
+def _told_apart(stored: Metadata) -> Metadata:
+    """The metadata whose XMP, as a file holds it, has no provenance of ours in it any more."""
+    packet, found = without_provenance(stored.xmp) if stored.xmp else (None, None)
+    text = (stored.provenance or found or "").strip()
+    honest = text.isprintable() and len(text) <= LONGEST
+    return replace(stored, xmp=packet, provenance=text if text and honest else None)
 
 
 def encode(
@@ -398,6 +421,11 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
         kept = replace(kept, icc=None)
     if kept.exif:
         kept = replace(kept, exif=exif.normalised(kept.exif, image.width, image.height))
+    if kept.provenance and target.name != "png":
+        packet = with_provenance(kept.xmp, kept.provenance, target.largest_xmp)
+        if packet is None:
+            notes.append(f"the XMP in {target.name} has no room for how it was made; left out")
+        kept = replace(kept, xmp=packet or kept.xmp)
     return kept
 
 

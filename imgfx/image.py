@@ -33,9 +33,11 @@ class Metadata:
     """Horizontal and vertical resolution in pixels per inch."""
     video: str | None = None
     """Of a video's frame: its rate, interlacing and pixel aspect as in Y4M, "F25:1 Ip A1:1"."""
+    provenance: str | None = None
+    """How it was made, as the text that `imgfx.provenance` reads; of a file, as it stands there."""
 
     def __bool__(self) -> bool:
-        return any((self.exif, self.xmp, self.icc, self.dpi, self.video))
+        return any((self.exif, self.xmp, self.icc, self.dpi, self.video, self.provenance))
 
 
 @dataclass(frozen=True)

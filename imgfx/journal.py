@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,11 +218,19 @@ def digest_of(
     """
     parts = {
         "imgfx": __version__,
-        "stages": describe(stages),
+        "stages": describe([replace(stage, options=_placed(stage.options)) for stage in stages]),
         "sink": dict(sink),
         "weights": {loaded.model.name: loaded.weights.digest for loaded in models},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _placed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in which a file is named by its place, however a line or a chain file spells it."""
+    return {
+        name: Path(os.path.realpath(value)) if isinstance(value, Path) else value
+        for name, value in options.items()
+    }
 
 
 def remove_abandoned(targets: Iterable[Path]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from imgfx.errors import BatchError, ImageError, ImgfxError, confined, surprise
+from imgfx.recorder import Recorded, Recorder, carried_by, check_weights
 from imgfx.stage import Apply, Item, Items, Sink, Stage
 
 if TYPE_CHECKING:
@@ -130,31 +131,48 @@ class Chain:
         Raises:
             ImgfxError: a stage cannot be started.
         """
-        sink: Sink = _started(self.sink, session)
-        items: Items = _started(self.source, session)
-        return StartedChain(items, start_filters(self.filters, session), sink, self.source.name)
+        sink: Sink = _started(self.sink, session)[0]
+        source: tuple[Items, Recorded | None] = _started(self.source, session)
+        items, made = source
+        filters = start_filters(self.filters, session)
+        record = recorder_of(filters, session, made)
+        return StartedChain(items, filters, sink, self.source.name, record)
 
 
-def start_filters(stages: Sequence[Stage], session: Session) -> Sequence[Apply]:
+def start_filters(stages: Sequence[Stage], session: Session) -> Sequence[StartedFilter]:
     """Filters that are ready for images, and whose answers are checked.
 
     Raises:
         ImgfxError: one cannot be started.
     """
-    return [_Filter(stage.name, _started(stage, session)) for stage in stages]
+    return [StartedFilter(stage.name, *_started(stage, session)) for stage in stages]
 
 
-def _started(stage: Stage, session: Session) -> Any:
+def recorder_of(
+    filters: Sequence[StartedFilter], session: Session, source: Recorded | None = None
+) -> Recorder:
+    """What writes into images that they went through these filters."""
+    steps = [filter_.recorded for filter_ in filters if filter_.recorded is not None]
+    return Recorder(steps, source, session.settings.provenance)
+
+
+def _started(stage: Stage, session: Session) -> tuple[Any, Recorded | None]:
+    """What a stage is when it has been started, and how it is recorded."""
+    before = len(session.asked)
     with confined(f"stage {stage.name!r}"):
-        return stage.start(session)
+        started = stage.start(session)
+    models = session.asked[before:]
+    check_weights(stage.name, stage.weights, models)
+    return started, Recorded(stage.step, models) if stage.step is not None else None
 
 
 @dataclass(frozen=True)
-class _Filter:
+class StartedFilter:
     """A started filter whose answers are checked: rounding would turn a NaN into a black pixel."""
 
     name: str
     apply: Apply
+    recorded: Recorded | None = None
 
     def __call__(self, image: Image) -> Image:
         """The filter's answer.
@@ -199,6 +217,7 @@ class StartedChain:
     sink: Sink
     source: str = "source"
     """The source's name, for messages."""
+    record: Recorder = field(default_factory=Recorder)
 
     def run(
         self,
@@ -267,8 +286,10 @@ class StartedChain:
         try:
             image = loading.take()
             started = time.monotonic()
+            carried = carried_by(image)
             for apply in self.filters:
                 image = apply(image)
+            image = self.record(image, item, carried)
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's
             return _Writing(index, item, time.monotonic() - started, error=_message(item, error))
         item = _named(item, image)
@@ -304,8 +325,10 @@ class StartedChain:
         try:
             image = load()
             started = time.monotonic()
+            carried = carried_by(image)
             for apply in self.filters:
                 image = apply(image)
+            image = self.record(image, item, carried)
             notes, item = image.notes, _named(item, image)
             data, more = self.sink.encode(image, item, index)
         except (Exception, SystemExit) as failure:  # the plugin boundary

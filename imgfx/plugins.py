@@ -31,6 +31,7 @@ from imgfx.offers import (
 from imgfx.stage import StageCommand
 
 if TYPE_CHECKING:
+    from imgfx.catalog import Lines
     from imgfx.engines.base import Engine
     from imgfx.model import Model
     from imgfx.runners import ChainRunner
@@ -53,6 +54,8 @@ class Registry:
         self.offers: Sequence[Offer] = []
         self.left_out: Sequence[Offer] = []
         """What IMGFX_PLUGINS leaves out."""
+        self.lines: Lines
+        """Set by the command line, before a management command is run."""
         if offers is None:
             allowed, self.left_out = allowed_offers(installed_offers())
             self.offers = without_doubles(allowed)

@@ -24,9 +24,11 @@ from imgfx.pipeline import (
     Report,
     StartedChain,
     load,
+    recorder_of,
     start_filters,
 )
 from imgfx.plugins import Registry
+from imgfx.provenance import Step
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink, Stage
@@ -67,6 +69,15 @@ class Part:
     """`package:name`."""
     options: Mapping[str, Any]
     """As parsed."""
+    step: Step | None = None
+    """See `Stage`."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """See `Stage`."""
+
+    @classmethod
+    def of(cls, stage: Stage) -> Part:
+        """The part of a stage that knows its full name."""
+        return cls(stage.full_name, stage.options, stage.step, stage.weights)
 
     def stage(self, registry: Registry) -> Stage:
         """The stage.
@@ -79,7 +90,7 @@ class Part:
             if command is None or command.callback is None:
                 raise ImgfxError(f"stage {self.name!r} is not installed there; install its package")
             stage: Stage = command.callback(**self.options)
-            return stage
+            return replace(stage, step=self.step, weights=self.weights)
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,9 @@ class Maker:
 
     def __call__(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
         """One image, or why it could not be made."""
-        made = StartedChain(_NOTHING, self._filters, self._sink).make(item, index, load)
+        record = recorder_of(self._filters, self._session)
+        chain = StartedChain(_NOTHING, self._filters, self._sink, record=record)
+        made = chain.make(item, index, load)
         return replace(made, ran=tuple(self.choices.values()))
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ class Settings:
     """Of the cluster, for runners that have one."""
     max_pixels: float = MEGAPIXELS
     """Megapixels of the largest image that is read; 0 reads all."""
+    provenance: bool = True
+    """Write into each image how it was made; else it carries nothing of the kind."""
     report: Path | None = None
     """Where to write a JSON report."""
     json: bool = False

@@ -24,6 +24,7 @@ from imgfx.errors import ApiDeprecationWarning
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.model import Model
+    from imgfx.provenance import Step
     from imgfx.session import Session
 
 Kind = Literal["source", "filter", "sink"]
@@ -48,6 +49,10 @@ class Item:
     """Relative to the opened folder."""
     path: Path | None = None
     """The file it comes from."""
+    again: Mapping[str, Any] | None = None
+    """Of an image that is made, not read: the options, as named on the command line, with which its
+    source makes this one alone; {} where the line's own do. Then its provenance names the source,
+    and `imgfx replay` can make it again."""
 
 
 class Items(Protocol):
@@ -115,6 +120,12 @@ class Stage:
     """Answers Items, Apply or Sink by kind; opens models, so that trouble shows before images."""
     options: dict[str, Any] = field(default_factory=dict)
     """As parsed; for the report."""
+    step: Step | None = None
+    """As the provenance of its images names it; None for what leaves no trace."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """By a model's name: the sha256 that its weights must have."""
+    full_name: str = ""
+    """`package:name`, by which other processes make it; empty where they cannot."""
 
 
 class StageCommand(click.Command):

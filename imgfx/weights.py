@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Weights:
     model: str = ""
     """The name of the model they were trained as."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over model, spec and tensors, in hexadecimal; names these weights anywhere."""
         return _digest(self.model, self.spec, self.tensors)

@@ -120,15 +120,17 @@ def imported_when_run(path):
 
 # From the bottom to the top: a module imports nothing of a later row.
 ROWS = [
-    "errors image settings",
+    "errors image settings written provenance options xmp",
     "metrics resample tiling model formats",
     "files weights hookspecs",
     "streams engines training",
     "session stage offers",
+    "recorder",
     "pipeline stdio",
     "plugins",
     "chain runners api",
-    "batch testing",
+    "batch testing steps",
+    "lines",
     "cli",
     "__main__",
 ]

@@ -38,6 +38,8 @@ class Format:
     gray: bool = True
     metadata: bool = False
     """Whether it carries EXIF, XMP and ICC."""
+    largest_xmp: int | None = None
+    """Bytes of an XMP packet; None where there is no limit."""
     largest_side: int = 2**31 - 1
     quality: int | None = None
     """Default of `--quality` for lossy formats."""
@@ -70,7 +72,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), _starts(b"\xff\xd8\xff"),
-        metadata=True, largest_side=65500, quality=95,
+        metadata=True, largest_xmp=jpeg.LARGEST_XMP, largest_side=65500, quality=95,
     ),
     Format(
         "webp", (".webp",), _is_webp,

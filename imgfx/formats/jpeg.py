@@ -16,6 +16,7 @@ _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
 _LARGEST_SEGMENT = 65533
+LARGEST_XMP = _LARGEST_SEGMENT - len(_XMP)
 _MOST_PROFILE_SEGMENTS = 255
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # In entropy-coded data FF is followed by 00, a restart marker, or another FF (fill).

@@ -20,6 +20,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _NAME_KEYWORD = b"imgfx:name"
+_PROVENANCE_KEYWORD = b"imgfx:provenance"
+_TEXTS = (_XMP_KEYWORD, _NAME_KEYWORD, _PROVENANCE_KEYWORD)
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _LARGEST_RIDER = 16 << 20
@@ -97,7 +99,7 @@ def _inflated(data: bytes) -> bytes | None:
 def _text(payload: bytes) -> tuple[bytes, bytes]:
     """(keyword, UTF-8 text) of an iTXt chunk; no text where it is not asked for."""
     keyword, _, rest = payload.partition(b"\0")
-    if keyword not in (_XMP_KEYWORD, _NAME_KEYWORD):
+    if keyword not in _TEXTS:
         return keyword, b""
     text = rest[2:].split(b"\0", 2)[-1]
     return keyword, (_inflated(text) or b"") if rest[:1] == b"\1" else text
@@ -136,6 +138,7 @@ def inspect(data: bytes) -> Inspection:
             xmp=texts.get(_XMP_KEYWORD) or None,
             icc=_profile(found[b"iCCP"]) if b"iCCP" in found else None,
             dpi=_dpi(found.get(b"pHYs")),
+            provenance=texts.get(_PROVENANCE_KEYWORD, b"").decode("utf-8", "replace") or None,
         ),
         frames=max(1, struct.unpack_from(">I", frames.ljust(4, b"\0"))[0]),
         gray=found[b"IHDR"][9] in (0, 4),
@@ -193,6 +196,8 @@ def attach(data: bytes, metadata: Metadata, name: str | None = None) -> bytes:
         added += _chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
         added += _international(_XMP_KEYWORD, metadata.xmp)
+    if metadata.provenance:
+        added += _international(_PROVENANCE_KEYWORD, metadata.provenance.encode())
     if name is not None:
         added += _international(_NAME_KEYWORD, name.encode("utf-8", "replace"))
     header_end = 8 + 12 + 13

@@ -1,0 +1,76 @@
+"""Steps: pieces of a line as provenance names them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from imgfx.chain import Piece, lent_options
+from imgfx.offers import STAGE_KINDS
+from imgfx.plugins import Registry
+from imgfx.provenance import PIPE, Step
+from imgfx.stage import StageCommand
+from imgfx.written import Value, Values, named, paths_in, typed, without_folders
+
+__all__ = ["PIPE", "PieceValues", "public_name", "step_of", "values_of"]
+
+_CHECKED_AS_MODELS = ("weights",)
+
+
+@dataclass(frozen=True)
+class PieceValues:
+    """What a piece says, by the options' names."""
+
+    given: dict[str, Value]
+    """Of the stage, as typed."""
+    used: dict[str, Value]
+    """With the defaults."""
+    run: dict[str, Value]
+    """Of the whole run, as typed."""
+
+
+def values_of(piece: Piece, run_options: Sequence[click.Option] = ()) -> PieceValues:
+    """The values of a piece that Click has accepted."""
+    parameters = piece.command.params
+    found = typed([*parameters, *lent_options(piece.command, run_options)], piece.words)
+    own = named(parameters)
+    return PieceValues(
+        {name: value for name, value in found.given.items() if name in own},
+        {name: value for name, value in found.used.items() if name in own},
+        {name: value for name, value in found.given.items() if name not in own},
+    )
+
+
+def public_name(command: StageCommand, registry: Registry) -> tuple[str, str]:
+    """(what names a stage on every machine, its package's version or nothing).
+
+    The name is `package:name` where imgfx does not bring it; a file of a plugin folder has no
+    package.
+    """
+    full = registry.full_name(command)
+    offer = registry.find(full, *STAGE_KINDS)
+    if offer is None or offer.bundled or offer.file is not None:
+        return full.rpartition(":")[2], ""
+    return full, offer.package_version
+
+
+def step_of(piece: Piece, registry: Registry, run_options: Sequence[click.Option] = ()) -> Step:
+    """A stage with all its options, and the digests of the files that they name."""
+    parameters = piece.command.params
+    used = values_of(piece, run_options).used
+    name, version = public_name(piece.command, registry)
+    files = dict(_digests(parameters, used))
+    return Step(name, version, without_folders(parameters, used), files)
+
+
+def _digests(parameters: Sequence[click.Parameter], values: Values) -> Iterator[tuple[str, str]]:
+    """(name, sha256) of files, but for weights: those are known by their content."""
+    for option, text in paths_in(parameters, values):
+        path = Path(text)
+        if option not in _CHECKED_AS_MODELS and path.is_file():
+            with path.open("rb") as file:
+                yield path.name, hashlib.file_digest(file, "sha256").hexdigest()
