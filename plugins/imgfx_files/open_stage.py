@@ -128,7 +128,13 @@ def _items_of(name: str, recursive: bool, most_pixels: int | None) -> list[Item]
 
 
 @source("open")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(allow_dash=True, readable=False),  # what cannot be read fails as an image
+)
 @click.option(
     "--recursive/--no-recursive",
     default=True,

@@ -202,7 +202,9 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Frac
 
 
 @sink("save")
-@click.argument("target", metavar="TARGET")
+@click.argument(
+    "target", metavar="TARGET", type=click.Path(allow_dash=True, readable=False, writable=False)
+)
 @click.option(
     "--format",
     "format_name",

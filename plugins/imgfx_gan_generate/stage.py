@@ -18,20 +18,27 @@ if TYPE_CHECKING:
 
 
 class GeneratedItems:
-    """Images number 0 to count - 1 of a seed; each depends on the seed and its number alone."""
+    """`count` images of a seed; each depends on the seed and its number alone."""
 
     def __init__(
-        self, loaded: LoadedModel, label: str, seed: int, count: int, temperature: float
+        self,
+        loaded: LoadedModel,
+        label: str,
+        seed: int,
+        count: int,
+        temperature: float,
+        first: int = 0,
     ) -> None:
         self._loaded, self._label, self._seed = loaded, label, seed
-        self._temperature = temperature
+        self._temperature, self._first = temperature, first
         self.count: int | None = count
 
     def __iter__(self) -> Iterator[Item]:
-        for number in range(self.count or 0):
+        for number in range(self._first, self._first + (self.count or 0)):
             name = f"{self._label}_{self._seed}_{number:04d}"
             load = partial(_image, self._loaded, self._seed, number, self._temperature, name)
-            yield Item(f"gan-generate #{number}", load, name=name)
+            alone = {"first": number, "count": 1}
+            yield Item(f"gan-generate #{number}", load, name=name, again=alone)
 
 
 def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name: str) -> Image:
@@ -45,6 +52,14 @@ def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name
 @source("gan-generate")
 @click.option(
     "--count", type=click.IntRange(1), default=1, show_default=True, help="How many images."
+)
+@click.option(
+    "--first",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    metavar="NUMBER",
+    help="The number of the first image; the following ones count on.",
 )
 @click.option(
     "--seed",
@@ -71,6 +86,7 @@ def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name
 def generate(
     session: Session,
     count: int,
+    first: int,
     seed: int,
     model: str,
     temperature: float,
@@ -86,4 +102,5 @@ def generate(
       imgfx gan-generate --model faces --count 8 save faces/
       imgfx gan-generate --seed 3 superres-rednet --scale 4 save dress.png
     """
-    return GeneratedItems(session.load(MODELS[model], weights), model, seed, count, temperature)
+    loaded = session.load(MODELS[model], weights)
+    return GeneratedItems(loaded, model, seed, count, temperature, first)
