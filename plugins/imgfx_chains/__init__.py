@@ -14,4 +14,8 @@ if TYPE_CHECKING:
 @hookimpl
 def imgfx_commands() -> Sequence[click.Command]:
     """The commands `run`, `chain` and `replay`."""
-    return []
+    from imgfx_chains.chain_command import chain
+    from imgfx_chains.replay_command import replay
+    from imgfx_chains.run_command import run
+
+    return [chain, replay, run]

@@ -1,0 +1,179 @@
+"""Chain files: a chain of stages in TOML, read and written.
+
+    imgfx-chain = 1
+
+    [[stages]]
+    stage = "denoise-ae"
+    strength = 0.6
+
+    [run]
+    device = "cpu"
+
+An option has its name of the command line; one that is itself called `stage` is written "--stage".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from imgfx import __version__
+from imgfx.atomic import write_whole
+from imgfx.catalog import Catalog
+from imgfx.errors import ImgfxError
+from imgfx.options import run_options
+from imgfx.written import Line, Value, Written, with_paths
+
+VERSION = 1
+_VERSION_KEY = "imgfx-chain"
+_STAGES, _STAGE, _RUN = "stages", "stage", "run"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_EXAMPLE = '[[stages]] and stage = "denoise-ae"'
+
+
+def read_chain(path: Path, catalog: Catalog) -> Line:
+    """The chain of a file; its relative paths are those from the file's folder.
+
+    Stages and options are looked at when the line is run or shown.
+
+    Raises:
+        ImgfxError: no chain file, or of a later version.
+    """
+    found = _parsed(path)
+    _check_version(path, found)
+    unknown = set(found) - {_VERSION_KEY, _STAGES, _RUN}
+    if unknown:
+        raise ImgfxError(
+            f"{path}: unknown key {min(unknown)!r}; a chain file has {_VERSION_KEY}, "
+            f"[[{_STAGES}]] and [{_RUN}]"
+        )
+    tables = found.get(_STAGES)
+    if not isinstance(tables, list) or not tables:
+        raise ImgfxError(f"{path}: it holds no stages; write {_EXAMPLE}")
+    run = found.get(_RUN, {})
+    if not isinstance(run, dict):
+        raise ImgfxError(f"{path}: {_RUN!r} holds the options of the run; write [{_RUN}]")
+    stages = [_stage(path, number, table) for number, table in enumerate(tables, start=1)]
+    line = Line(stages, _values(f"{path}: [{_RUN}]", run), str(path))
+    return _moved(line, catalog, lambda text: _from_folder(path, text))
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ImgfxError(f"{path}: cannot read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise ImgfxError(
+            f"{path}: no chain file: not TOML ({reason}); `imgfx chain save` writes one"
+        ) from error
+
+
+def _check_version(path: Path, found: Mapping[str, Any]) -> None:
+    version = found.get(_VERSION_KEY)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ImgfxError(f"{path}: no chain file: it does not begin with {_VERSION_KEY} = 1")
+    if version > VERSION:
+        raise ImgfxError(
+            f"{path}: a chain file of version {version}, and imgfx {__version__} reads version "
+            f"{VERSION}; update imgfx"
+        )
+
+
+def _stage(path: Path, number: int, table: Any) -> Written:
+    where = f"{path}: stage {number}"
+    name = table.get(_STAGE) if isinstance(table, dict) else None
+    if not isinstance(name, str) or not name:
+        raise ImgfxError(f"{where} has no name; write {_EXAMPLE}")
+    where += f" ({name})"
+    values = {key: value for key, value in table.items() if key != _STAGE}
+    return Written(name, _values(where, values), where)
+
+
+def _values(where: str, found: Mapping[str, Any]) -> dict[str, Value]:
+    return {key.removeprefix("--"): _value(where, key, value) for key, value in found.items()}
+
+
+def _value(where: str, key: str, value: Any) -> Value:
+    if isinstance(value, list):
+        return [_value(where, key, part) for part in value]
+    if not isinstance(value, str | int | float | bool):
+        raise ImgfxError(f"{where}: {key} is a {type(value).__name__}; write it in quotes")
+    return value
+
+
+def _from_folder(path: Path, text: str) -> str:
+    """As a path from here; as short as it would be typed."""
+    return os.path.join(os.path.dirname(path), os.path.expanduser(text))  # noqa: PTH111, PTH118, PTH120  # keep a slash at its end
+
+
+def write_chain(path: Path, line: Line, catalog: Catalog, *, overwrite: bool) -> None:
+    """Writes a line as a chain file, whole or not at all.
+
+    Raises:
+        ImgfxError: the file is there and may not be overwritten, or cannot be written.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise ImgfxError(f"{path}: is there already; choose another name, or --overwrite")
+    moved = _moved(line, catalog, lambda text: _to_folder(path, text))
+    try:
+        write_whole(path, _toml(moved).encode())
+    except UnicodeEncodeError as error:
+        raise ImgfxError(f"{path}: a value that is no Unicode text cannot be written") from error
+    except OSError as error:
+        raise ImgfxError(f"{path}: cannot write: {error.strerror}") from error
+
+
+def _to_folder(path: Path, text: str) -> str:
+    """A path from here as one from the file's folder; one that ends in a slash still does."""
+    folder = path.parent
+    if os.path.isabs(text) or folder.resolve() == Path.cwd():  # noqa: PTH117
+        return text
+    slash = "/" if text.endswith("/") else ""
+    return Path(os.path.relpath(text, folder)).as_posix() + slash
+
+
+def _moved(line: Line, catalog: Catalog, change: Any) -> Line:
+    """The line, its paths changed so."""
+    stages: list[Written] = []
+    for written in line.stages:
+        command = catalog.stage(written.stage)
+        parameters = command.params if command is not None else []
+        stages.append(replace(written, values=with_paths(parameters, written.values, change)))
+    return replace(line, stages=stages, run=with_paths(run_options(), line.run, change))
+
+
+def _toml(line: Line) -> str:
+    parts = [f"{_VERSION_KEY} = {VERSION}"]
+    for written in line.stages:
+        taken = {"--" + key if key == _STAGE else key: v for key, v in written.values.items()}
+        parts.append(f"[[{_STAGES}]]\n" + _table({_STAGE: written.stage, **taken}))
+    if line.run:
+        parts.append(f"[{_RUN}]\n" + _table(line.run))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(values: Mapping[str, Value]) -> str:
+    return "\n".join(f"{_key(key)} = {_literal(value)}" for key, value in values.items())
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _literal(key)
+
+
+def _literal(value: Value | Sequence[Value]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    # JSON's strings are TOML's, but for one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
