@@ -146,7 +146,7 @@ def _answered(subject: Subject) -> set[str]:
 
 def deprecations(subject: Subject) -> Finding:
     """Nothing is used that goes away."""
-    told = list(dict.fromkeys(loads(subject)[0].warnings))
+    told = list(dict.fromkeys([*loads(subject)[0].warnings, *subject.warnings()]))
     return warned("; ".join(told)) if told else passed()
 
 

@@ -61,6 +61,10 @@ class Subject:
         """What other processes need in their environment to find it."""
         return {FOLDER: str(self.offer.file.parent)} if self.offer.file is not None else {}
 
+    def warnings(self) -> Sequence[str]:
+        """Of parts of the API that go away, which it uses when it runs, as far as that was seen."""
+        return ()
+
     @cached_property
     def load_error(self) -> str:
         """Why it cannot be loaded; empty if it can."""

@@ -145,6 +145,10 @@ class FilterSubject(StageSubject):
         told = tuple(dict.fromkeys(str(warning.message) for warning in caught))
         return Evidence(trials, again, anew, margins, made, told)
 
+    def warnings(self) -> Sequence[str]:
+        """See `Subject`."""
+        return () if self.load_error or self.start_error else self.evidence.warnings
+
     @property
     def results(self) -> Mapping[str, tuple[Image, Image]]:
         """(given, result) of each sample that came back."""
