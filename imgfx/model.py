@@ -87,6 +87,9 @@ class Model:
     """The weights used when none are named."""
     recipe: Callable[[], Recipe] | None = None
     """How the model is trained; None when it cannot be."""
+    sized: Callable[..., ModelSpec] | None = None
+    """Answers the spec of a network of another size, by keyword the spec's options; None when there
+    is but one size."""
     judge: str = ""
     """For generators: the model in whose features `imgfx eval` measures the images. Its network has
     `features`, (N, channels, H, W) in [0, 1] -> (N, D)."""

@@ -49,6 +49,10 @@ def denoise_spec(
     )  # fmt: skip
 
 
+def _sized(fine: int, half: int, coarse: int, blocks: int, middle: int) -> ModelSpec:
+    return denoise_spec((fine, half, coarse), blocks, middle)
+
+
 def _build(spec: ModelSpec) -> nn.Module:
     from imgfx_denoise_ae.network import build_network
 
@@ -67,6 +71,7 @@ MODEL = Model(
     build=_build,
     weights=bundled_weights("denoise-ae"),
     recipe=_recipe,
+    sized=_sized,
     describe=(
         "A convolutional denoising autoencoder: residual encoder and decoder around a latent that "
         "is smaller than the image, with additive skips; it predicts the noise."

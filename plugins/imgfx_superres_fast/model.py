@@ -53,6 +53,7 @@ def _model(scale: int) -> Model:
         build=_build,
         weights=bundled_weights(name),
         recipe=partial(_recipe, scale),
+        sized=partial(fast_spec, scale),
         describe=(
             f"A residual network of {blocks} blocks of {width} channels at the input's resolution, "
             f"enlarged {scale} times by a pixel shuffle and added to bilinear interpolation."

@@ -43,6 +43,7 @@ MODEL = Model(
     build=_build,
     weights=bundled_weights("superres-rednet"),
     recipe=_recipe,
+    sized=rednet_spec,
     describe=(
         "RED-Net-30 (Mao, Shen, Yang, NIPS 2016): 15 convolutions and 15 deconvolutions of 64 "
         "channels with symmetric additive skips, the input added at the end; it works on the "

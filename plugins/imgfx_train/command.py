@@ -13,6 +13,7 @@ import click
 
 from imgfx.errors import EXIT_INTERRUPTED, TrainingError, confined
 from imgfx_train.request import Request, as_begun, command_line, processor
+from imgfx_train.sizes import sized_model, sizes_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,6 +92,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --init: from weights of a narrower or shallower network to the model's own size.",
 )
+@click.option(
+    "--size",
+    multiple=True,
+    metavar="NAME=N",
+    callback=lambda _ctx, _parameter, values: sizes_of(values),
+    help="Train a network of another size, such as width=32; may be given again. The names are "
+    "those of the model card; stages take such weights as any others.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that --out belongs to.")
 @click.option("--overwrite", is_flag=True, help="Start anew even if --out exists.")
 @click.option(
@@ -139,6 +148,10 @@ def _refuse_contradictions(request: Request) -> None:
         raise click.UsageError("--resume goes on from the saved state; leave out --init")
     if request.grow and request.init is None:
         raise click.UsageError("--grow needs --init, the weights to grow from")
+    if request.size and request.resume:
+        raise click.UsageError("--resume goes on with the network that was begun; leave out --size")
+    if request.size and request.init is not None and not request.grow:
+        raise click.UsageError("--init brings its own size; leave out --size, or --grow to it")
     if request.out.suffix != ".safetensors":
         # The other files of the run are named after it; one must not be named like another.
         raise click.UsageError(f"--out {request.out}: the name must end in .safetensors")
@@ -153,7 +166,7 @@ def _train(catalog: Catalog, request: Request) -> bool:
     from imgfx_train.processes import joined
     from imgfx_train.run import Run
 
-    model = catalog.model(request.model)
+    model = sized_model(catalog.model(request.model), request.size)
     if model.recipe is None:
         raise TrainingError(f"{model.name} offers no recipe to train it by")
     state = _state(model, request)

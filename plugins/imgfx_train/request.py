@@ -32,6 +32,8 @@ class Request:
     threads: int | None
     init: Path | None
     grow: bool
+    size: Mapping[str, int]
+    """Options of the network's spec that are other than the model's own."""
     resume: bool
     overwrite: bool
     licence: tuple[str, ...]
@@ -66,6 +68,8 @@ def command_line(request: Request) -> str:
         words += [f"--{name}", f"{value:.10g}"] if value is not None else []
     words += ["--init", request.init.name] if request.init else []
     words += ["--grow"] if request.grow else []
+    for name, value in request.size.items():
+        words += ["--size", f"{name}={value}"]
     words += ["--precision", request.precision] if request.precision != "auto" else []
     for licence in request.licence:
         words += ["--licence", licence]

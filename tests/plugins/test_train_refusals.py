@@ -18,6 +18,11 @@ from imgfx.plugins import Registry
         (["--resume", "--overwrite"], 2, "--resume and --overwrite exclude each other"),
         (["--resume", "--init", "{weights}"], 2, "--resume goes on from the saved state"),
         (["--out", "a.state"], 2, "the name must end in .safetensors"),
+        (["--size", "width"], 2, "'width' is not of the form NAME=N, such as width=32"),
+        (["--size", "fine=0"], 2, "'fine=0' is not of the form NAME=N"),
+        (["--size", "width=8"], 1, "--size width: denoise-ae has fine=64, half=96"),
+        (["--size", "fine=8", "--resume"], 2, "leave out --size"),
+        (["--size", "fine=8", "--init", "{weights}"], 2, "--init brings its own size"),
         (["--steps", "0"], 2, "--steps"),
         (["--minutes", "0"], 2, "--minutes"),
         (["--rate", "-1"], 2, "--rate"),
@@ -94,3 +99,8 @@ def test_a_folder_without_enough_images_is_refused(tmp_path, train, capfd, model
     (line,) = capfd.readouterr().err.splitlines()
     assert "few: " in line
     assert "needed" in line
+
+
+def test_a_model_of_one_size_says_so(train, capfd):
+    assert train("gan-generate", "photos", "--size", "width=8", new=False) == 1
+    assert "--size: gan-generate has one size only" in capfd.readouterr().err
