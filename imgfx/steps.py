@@ -11,10 +11,11 @@ import click
 
 from imgfx.chain import Piece, lent_options
 from imgfx.offers import STAGE_KINDS
+from imgfx.option_paths import paths_in, without_folders
 from imgfx.plugins import Registry
 from imgfx.provenance import PIPE, Step
 from imgfx.stage import StageCommand
-from imgfx.written import Value, Values, named, paths_in, typed, without_folders
+from imgfx.written import Value, Values, named, typed
 
 __all__ = ["PIPE", "PieceValues", "public_name", "step_of", "values_of"]
 

@@ -120,7 +120,7 @@ def imported_when_run(path):
 
 # From the bottom to the top: a module imports nothing of a later row.
 ROWS = [
-    "errors image settings written provenance options xmp",
+    "errors image settings written option_paths provenance options xmp",
     "metrics resample tiling model formats",
     "files weights hookspecs",
     "streams engines training",

@@ -27,8 +27,9 @@ from imgfx import __version__
 from imgfx.atomic import write_whole
 from imgfx.catalog import Catalog
 from imgfx.errors import ImgfxError
+from imgfx.option_paths import with_paths
 from imgfx.options import run_options
-from imgfx.written import Line, Value, Written, with_paths
+from imgfx.written import Line, Value, Written
 
 VERSION = 1
 _VERSION_KEY = "imgfx-chain"

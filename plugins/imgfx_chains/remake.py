@@ -11,9 +11,10 @@ from typing import Any
 from imgfx import __version__
 from imgfx.catalog import Catalog
 from imgfx.errors import ImgfxError
+from imgfx.option_paths import paths_in, with_paths
 from imgfx.provenance import Run, Step, UsedModel
 from imgfx.stage import StageCommand
-from imgfx.written import Line, Written, paths_in, with_paths
+from imgfx.written import Line, Written
 
 
 @dataclass(frozen=True)
