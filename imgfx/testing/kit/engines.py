@@ -61,6 +61,8 @@ def checks_on_engines(catalog: Catalog) -> list[Check[ModelSubject]]:
 def _agrees(name: str, subject: ModelSubject) -> Finding:
     """What the engine makes of the model agrees with PyTorch in fp32."""
     weights = subject.weights
+    if hasattr(subject.network, "features"):
+        return skipped("its network is for `features`, which PyTorch runs")
     try:
         engine = subject.catalog.engine(name)
     except ImgfxError as error:

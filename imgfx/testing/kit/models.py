@@ -27,6 +27,9 @@ from imgfx.training.recipe import Recipe
 from imgfx.weights import Weights, network_from_weights
 
 _BEYOND = 0.5
+"""A generator's images may be out of [0, 1] by so much; sinks clip."""
+_SHIFT = 0.25
+"""A restored image keeps its mean; what is off by more is taken for a failure when it is run."""
 _ROWS = 1e-5
 """Rows of a batch, alone or together, may differ by fp32's order of adding up."""
 _BORDER = 2e-5
@@ -207,13 +210,24 @@ def output(subject: ModelSubject) -> Finding:
         return failed(f"answers {found.dtype}: end with .float()")
     if not bool(torch.isfinite(found).all()):
         return failed("answers NaN or infinity for plain pictures")
+    trouble = _out_of_range(subject, found)
+    if not trouble:
+        return passed()
+    trained = subject.given.weights is not None or subject.model.weights is not None
+    return failed(trouble) if trained else warned(f"untrained, it {trouble}")
+
+
+def _out_of_range(subject: ModelSubject, found: torch.Tensor) -> str:
+    """Why a network's images are not in [0, 1]; empty if they are, or are no images."""
     low, high = float(found.min()), float(found.max())
-    off = low < -_BEYOND or high > 1 + _BEYOND
-    if off and found.ndim == 4:
-        trained = subject.given.weights is not None or subject.model.weights is not None
-        text = f"answers {low:.2g} to {high:.2g}; images are in [0, 1]"
-        return failed(text) if trained else warned(f"untrained, it {text}")
-    return passed()
+    if subject.spec.latent:
+        off = low < -_BEYOND or high > 1 + _BEYOND
+        return f"answers {low:.2g} to {high:.2g}; images are in [0, 1]" if off else ""
+    if found.ndim != 4:
+        return ""
+    inputs = torch.from_numpy(gate.probes(subject.spec))[:, : subject.spec.channels]
+    shift = float((found.mean(dim=(1, 2, 3)) - inputs.mean(dim=(1, 2, 3))).abs().max())
+    return f"shifts the mean of an image by {shift:.2g}; is it in [0, 1]?" if shift > _SHIFT else ""
 
 
 def repeat(subject: ModelSubject) -> Finding:
