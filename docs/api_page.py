@@ -95,7 +95,7 @@ def _definition(module: ModuleType, name: str) -> tuple[Node, str]:
 
 def _home(module: ModuleType, name: str) -> ModuleType:
     """The module that defines a name which another one offers."""
-    known = getattr(api, "_HOMES", {}).get(name)
+    known = getattr(module, "_HOMES", {}).get(name)
     if known is not None:
         return importlib.import_module(known)
     tree = ast.parse(inspect.getsource(module))
