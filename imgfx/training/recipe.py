@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from imgfx.model import ModelSpec
+
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 Tensors = Mapping[str, "torch.Tensor"]
 Rng = np.random.Generator
@@ -68,6 +70,29 @@ class ValidatedOn(Protocol):
 
     def validated_on(self, folders: Sequence[Path]) -> Task:
         """The task, with these folders' images for validation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model from whose answers another one learns."""
+
+    model: str
+    spec: ModelSpec
+    network: nn.Module
+    """In evaluation mode, on the device of the run."""
+
+
+@runtime_checkable
+class Teachable(Protocol):
+    """A task whose network can learn from the answers of others."""
+
+    def taught_by(self, teachers: Sequence[Teacher]) -> Task:
+        """The task, with these teachers.
+
+        Raises:
+            TrainingError: one of them cannot teach it.
+        """
         ...
 
 

@@ -22,31 +22,41 @@ Float = npt.NDArray[np.float32]
 
 _PATCH = 48
 _MARGIN = 12
-_CROP = _PATCH + 2 * _MARGIN
+CROP = _PATCH + 2 * _MARGIN
 _SCALES = (1, 2, 3, 4)
 _SHARES = (0.3, 0.3, 0.2, 0.2)
 
 
 @lru_cache
-def _matrices(scale: int) -> tuple[Float, Float]:
+def _matrices(scale: int, crop: int) -> tuple[Float, Float]:
     """(shrink, enlarge) for one axis of a crop; scale 1 is the lecture's protocol."""
     if scale == 1:
-        half = _CROP // 2
-        down = taps(_CROP, half, "linear", antialias=False).matrix(_CROP)
-        return down, taps(half, _CROP, "linear", antialias=False).matrix(half)
-    small = _CROP // scale
-    return taps(_CROP, small).matrix(_CROP), taps(small, _CROP).matrix(small)
+        half = crop // 2
+        down = taps(crop, half, "linear", antialias=False).matrix(crop)
+        return down, taps(half, crop, "linear", antialias=False).matrix(half)
+    small = crop // scale
+    return taps(crop, small).matrix(crop), taps(small, crop).matrix(small)
 
 
 def _along_both(matrix: Float, images: Float) -> Float:
     return np.asarray(matrix @ images @ matrix.T, dtype=np.float32)
 
 
-def soften(images: Float, scale: int) -> Float:
-    """(..., 72, 72) shrunk and enlarged again, rounded to 8 bits in between and at the end."""
-    down, up = _matrices(scale)
+def small_and_soft(images: Float, scale: int) -> tuple[Float, Float]:
+    """(..., s, s) shrunk, and enlarged again, rounded to 8 bits after each; s a multiple of 12."""
+    down, up = _matrices(scale, images.shape[-1])
     small = round_to_8_bits(_along_both(down, images))
-    return round_to_8_bits(_along_both(up, small))
+    return small, round_to_8_bits(_along_both(up, small))
+
+
+def soften(images: Float, scale: int) -> Float:
+    """(..., s, s) shrunk and enlarged again; see `small_and_soft`."""
+    return small_and_soft(images, scale)[1]
+
+
+def drawn_scales(rng: Rng, number: int) -> npt.NDArray[np.int_]:
+    """A scale for each of `number` crops."""
+    return rng.choice(_SCALES, size=number, p=_SHARES)
 
 
 def degrade(clean: Float, rng: Rng) -> tuple[Float, Float]:
@@ -56,7 +66,7 @@ def degrade(clean: Float, rng: Rng) -> tuple[Float, Float]:
     """
     sharp = np.ascontiguousarray(clean.transpose(0, 3, 1, 2))
     soft = np.empty_like(sharp)
-    drawn = rng.choice(_SCALES, size=len(sharp), p=_SHARES)
+    drawn = drawn_scales(rng, len(sharp))
     for scale in _SCALES:
         soft[drawn == scale] = soften(sharp[drawn == scale], scale)
     middle = (..., slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN))
@@ -79,16 +89,19 @@ def make_task(
     folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
 ) -> Task:
     """Random 48x48 patches, softened by scales 1 (the lecture's protocol), 2, 3 and 4."""
+    from imgfx_superres_rednet.taught import SoftTask
+
     probes = [_probe(f"x{scale}", _resized(scale), scale) for scale in (2, 3, 4)]
-    return restoration_task(
+    plain = restoration_task(
         network,
         folders,
         exclude,
         degrade=degrade,
         probes=[_probe("lecture", lecture, 0), *probes],
         batch_size=batch or RECIPE.batch,
-        crop=_CROP,
+        crop=CROP,
     )
+    return SoftTask.of(plain)
 
 
 RECIPE = Recipe(

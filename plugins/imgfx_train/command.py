@@ -93,6 +93,14 @@ if TYPE_CHECKING:
     help="With --init: from weights of a narrower or shallower network to the model's own size.",
 )
 @click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="MODEL",
+    help="Learn from the answers of this model too, with its own weights, where the recipe can; "
+    "may be given again.",
+)
+@click.option(
     "--size",
     multiple=True,
     metavar="NAME=N",
@@ -179,7 +187,7 @@ def _train(catalog: Catalog, request: Request) -> bool:
         torch.set_num_threads(request.threads)
     torch.manual_seed(request.seed)
     with joined(device) as processes:
-        plan, task = _prepared(model, recipe, request, state, device, processes)
+        plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
         if processes.leads:
             said = f"{plan.facts['data']}; {device}, {plan.facts['precision']}"
             click.echo(f"imgfx: {model.name}: {said}", err=True)
@@ -190,6 +198,7 @@ def _train(catalog: Catalog, request: Request) -> bool:
 
 
 def _prepared(
+    catalog: Catalog,
     model: Model,
     recipe: Recipe,
     request: Request,
@@ -200,7 +209,7 @@ def _prepared(
     """What is to be done, and the data loaded; an interrupt until here changes no file."""
     network, spec = _network(model, request, state)
     with confined(f"the recipe of {model.name}"):
-        task = _task(recipe, request, network)
+        task = _taught(_task(recipe, request, network), catalog, request, device)
     # One process's measurement of what is faster must do for all.
     (precision,) = processes.agree(_precision(request, recipe, device))
     known = {"data": task.describe_data(), "origin": _origin(request, state)}
@@ -235,6 +244,22 @@ def _task(recipe: Recipe, request: Request, network: nn.Module) -> Task:
     if not isinstance(task, ValidatedOn):
         raise click.UsageError(f"{request.model} has no use for --validation")
     return task.validated_on(request.validation)
+
+
+def _taught(task: Task, catalog: Catalog, request: Request, device: str) -> Task:
+    """The task with the teachers that are asked for.
+
+    Raises:
+        TrainingError: it cannot be taught, or not by these.
+    """
+    from imgfx.training.recipe import Teachable
+    from imgfx_train.teachers import teacher_of
+
+    if not request.teachers:
+        return task
+    if not isinstance(task, Teachable):
+        raise TrainingError(f"--teacher: {request.model} cannot be taught; leave it out")
+    return task.taught_by([teacher_of(catalog.model(name), device) for name in request.teachers])
 
 
 def _recipe(recipe: Recipe, request: Request) -> Recipe:
@@ -321,6 +346,7 @@ def _plan(
         "batch": str(recipe.batch),
         "rate": f"{recipe.rate:g}",
         "seed": str(request.seed),
+        **({"teachers": " ".join(request.teachers)} if request.teachers else {}),
     }
     return Plan(
         model, spec, recipe, request.out, length, request.seed,

@@ -34,6 +34,7 @@ class Request:
     grow: bool
     size: Mapping[str, int]
     """Options of the network's spec that are other than the model's own."""
+    teachers: tuple[str, ...]
     resume: bool
     overwrite: bool
     licence: tuple[str, ...]
@@ -51,6 +52,7 @@ def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
         if request.precision == "auto"
         else request.precision,
         seed=begun.get("seed", request.seed),
+        teachers=request.teachers or tuple(str(begun.get("teachers", "")).split()),
     )
 
 
@@ -70,6 +72,8 @@ def command_line(request: Request) -> str:
     words += ["--grow"] if request.grow else []
     for name, value in request.size.items():
         words += ["--size", f"{name}={value}"]
+    for teacher in request.teachers:
+        words += ["--teacher", teacher]
     words += ["--precision", request.precision] if request.precision != "auto" else []
     for licence in request.licence:
         words += ["--licence", licence]

@@ -250,6 +250,7 @@ class Run:
                 "precision": self.plan.facts.get("precision", "auto"),
                 "seed": self.plan.seed,
                 "origin": self.plan.facts.get("origin", ""),
+                "teachers": self.plan.facts.get("teachers", ""),
             },
         }
         save_state(self.plan.state_path, state)
