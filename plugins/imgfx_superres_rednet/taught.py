@@ -58,7 +58,10 @@ class SoftTask(RestorationTask):
                     f"{teacher.model} cannot teach: it does not enlarge RGB images 2, 3 or 4 times"
                 )
         known = {teacher.spec.scale: teacher.network for teacher in teachers}
-        return dataclasses.replace(self, teachers=known, crop=_CROP)
+        large = [photo for photo in self.training if min(photo.shape[:2]) >= _CROP]
+        if not large:
+            raise TrainingError(f"teachers need photos of at least {_CROP} pixels a side")
+        return dataclasses.replace(self, teachers=known, training=large)
 
     def batch(self, rng: Rng) -> Arrays:
         """Inputs and targets, NCHW; for teachers the scales, the small images and whole crops."""

@@ -1,5 +1,7 @@
 """A network taught by others: its targets, who may teach, and that a resumed run goes on."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,14 @@ def _enlarged(image):
     from imgfx.resample import resize
 
     return resize(image.transpose(1, 2, 0), 96, 96).transpose(2, 0, 1)
+
+
+def test_photos_that_are_too_small_for_a_teacher_are_left_out(task):
+    narrow = dataclasses.replace(task, training=[np.zeros((80, 300, 3), np.uint8), *task.training])
+    teacher = Teacher("bright", ModelSpec("x", scale=2), Bright(2))
+    assert len(narrow.taught_by([teacher]).training) == len(task.training)
+    with pytest.raises(TrainingError, match="at least 96 pixels"):
+        dataclasses.replace(narrow, training=narrow.training[:1]).taught_by([teacher])
 
 
 def test_without_a_teacher_the_task_is_the_plain_one(task):
