@@ -25,9 +25,7 @@ def chain() -> None:
     """
 
 
-@chain.command(
-    "save", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@chain.command("save")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @click.argument("file", type=_FILE, metavar="FILE")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="STAGE...")
@@ -46,6 +44,9 @@ def save(catalog: Catalog, overwrite: bool, file: Path, words: tuple[str, ...]) 
     if words[0] == "--overwrite":  # before the line's first stage it is nobody else's
         overwrite, words = True, words[1:]
     write_chain(file, catalog.lines.parse(words), catalog, overwrite=overwrite)
+
+
+save.allow_interspersed_args = False  # behind FILE they are the line's
 
 
 @chain.command("show")

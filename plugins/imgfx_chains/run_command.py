@@ -13,7 +13,7 @@ from imgfx.written import Line, Written
 from imgfx_chains.chain_file import read_chain
 
 
-@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.command("run")
 @click.option(
     "--chain",
     "file",
@@ -48,6 +48,7 @@ def run(ctx: click.Context, /, file: Path | None, words: tuple[str, ...], **_opt
 
 
 run.params += run_options()
+run.allow_interspersed_args = False  # behind the first stage they are the line's
 
 
 def joined(chain: Line, around: Line, catalog: Catalog) -> Line:
