@@ -111,20 +111,28 @@ def runs_of(text: str) -> Sequence[Run]:
 
 def _run(found: Mapping[str, Any]) -> Run:
     steps = [_step(step) for step in _a(list, found["stages"])]
-    return Run(_a(str, found["imgfx"]), steps)
+    return Run(_name(found["imgfx"]), steps)
 
 
 def _step(found: Mapping[str, Any]) -> Step:
     models = [_model(model) for model in _a(list, found.get("models", []))]
     options = {name: _value(v) for name, v in _a(dict, found["options"]).items()}
-    files = {name: _a(str, v) for name, v in _a(dict, found.get("files", {})).items()}
-    version = _a(str, found.get("version", ""))
-    return Step(_a(str, found["stage"]), version, options, files, models)
+    files = {_name(name): _name(v) for name, v in _a(dict, found.get("files", {})).items()}
+    version = _name(found.get("version", ""))
+    return Step(_name(found["stage"]), version, options, files, models)
 
 
 def _model(found: Mapping[str, Any]) -> UsedModel:
     names = ("model", "weights", "engine", "device", "precision")
-    return UsedModel(*(_a(str, found[name]) for name in names))
+    return UsedModel(*(_name(found[name]) for name in names))
+
+
+def _name(found: Any) -> str:
+    """A text that can be shown: nothing in it steers a terminal."""
+    text: str = _a(str, found)
+    if not text.isprintable():
+        raise ValueError("a name with control characters")
+    return text
 
 
 def _value(found: Any) -> Value:

@@ -37,12 +37,13 @@ value = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-models = st.builds(UsedModel, text, text, text, text, text)
+name = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=9)
+models = st.builds(UsedModel, name, name, name, name, name)
 steps = st.builds(
-    Step, text, text, st.dictionaries(text, value, max_size=3),
-    st.dictionaries(text, text, max_size=2), st.lists(models, max_size=2),
+    Step, name, name, st.dictionaries(text, value, max_size=3),
+    st.dictionaries(name, name, max_size=2), st.lists(models, max_size=2),
 )  # fmt: skip
-runs = st.lists(st.builds(Run, text, st.lists(steps, max_size=2)), max_size=2)
+runs = st.lists(st.builds(Run, name, st.lists(steps, max_size=2)), max_size=2)
 
 TINT = '''"""Tint."""
 
@@ -123,6 +124,7 @@ def test_a_jpeg_without_room_for_it_is_written_with_a_note(packet, kept):
         ('{"imgfx-provenance":2,"runs":[]}', "of version 2, and this imgfx reads version 1"),
         ('{"imgfx-provenance":1,"runs":[{"imgfx":"1","stages":[{"stage":1}]}]}', "damaged"),
         ('{"imgfx-provenance":1,"runs":' + "[" * 9000 + "]" * 9000 + "}", "damaged"),
+        ('{"imgfx-provenance":1,"runs":[{"imgfx":"\\u001b[","stages":[]}]}', "control characters"),
         ('{"imgfx-provenance":1,"runs":[]' + " " * (1 << 20) + "}", "too long"),
     ],
 )  # fmt: skip

@@ -84,7 +84,8 @@ def replay(
     runs = _recorded(image)
     if show:
         for line in _shown(runs, catalog):
-            click.echo(line)
+            # Values may be a stranger's, and steer the terminal.
+            click.echo("".join(c if c.isprintable() else "?" for c in line))
         return
     remake = Remake(image, runs, catalog, files, anyway)
     remake.check_kinds()

@@ -393,6 +393,9 @@ def test_what_made_an_image_is_shown_and_saved(imgfx, folder):
     assert shown[1].startswith("denoise-ae of imgfx ")
     assert shown[2].startswith("  model denoise-ae, weights sha256 ")
     assert shown[3] == "  run by torch on cpu in fp32"
+    image = read_image(folder / "out.png")
+    write_with(folder / "x.png", image, image.metadata.provenance.replace("auto", "\\u001b[2J"))
+    assert "\x1b" not in imgfx("replay", "x.png", "--show").out.decode()
     words = ["--file", "w/denoise.safetensors", "--file", "w/superres.safetensors"]
     assert imgfx("replay", "out.png", "--save-chain", "c.toml", *words).code == 0
     ended = imgfx(
