@@ -153,7 +153,7 @@ class TypedLines:
         from imgfx.pipeline import Chain
         from imgfx.runners import Part
         from imgfx.stdio import stdin_stage, stdout_stage
-        from imgfx.streams import guarded_stdout
+        from imgfx.stdout import guarded_stdout
 
         chain = Chain(*order_stages(stages, stdin_stage(), stdout_stage()))
         parts = {id(stage): Part.of(stage) for stage in stages if stage.full_name}

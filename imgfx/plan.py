@@ -17,7 +17,7 @@ from imgfx.errors import ImageError, confined
 from imgfx.files import image_size
 from imgfx.formats import format_from_suffix
 from imgfx.image import Image
-from imgfx.streams import write_all
+from imgfx.stdout import write_all
 
 if TYPE_CHECKING:
     from imgfx.pipeline import Chain, Ledger, StartedChain

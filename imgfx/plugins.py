@@ -6,9 +6,7 @@ Loading imports one module, registers it with pluggy and asks it for what its en
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +27,7 @@ from imgfx.offers import (
     without_doubles,
 )
 from imgfx.stage import StageCommand
+from imgfx.stdout import guarded_stdout
 
 if TYPE_CHECKING:
     from imgfx.catalog import Lines
@@ -192,7 +191,7 @@ class Registry:
             PluginError: the plugin is broken, or written for another version of the API.
         """
         _check_version(offer)
-        with _stdout_guarded():
+        with guarded_stdout():  # what a plugin prints while it is loaded is no image
             things = self._answers(offer)
         for thing in things:
             if getattr(thing, "name", None) == offer.name:
@@ -232,23 +231,6 @@ class Registry:
                 self._manager.unregister(name=key)
             raise _broken(offer, error) from error
         return module
-
-
-@contextmanager
-def _stdout_guarded() -> Iterator[None]:
-    """While a plugin is loaded, what it prints goes to stderr, and not among images on stdout.
-
-    As `imgfx.streams.guarded_stdout`, which needs numpy; that is too slow for a stage's help.
-    """
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _plugin(offer: Offer) -> str:

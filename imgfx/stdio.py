@@ -14,7 +14,8 @@ from imgfx.errors import EncodeError, ImgfxError
 from imgfx.files import MOST_PIXELS, decode, encode
 from imgfx.formats import Format, format_from_name, y4m
 from imgfx.stage import Item, Stage
-from imgfx.streams import DELIMITED, split, write_all
+from imgfx.stdout import write_all
+from imgfx.streams import DELIMITED, split
 
 if TYPE_CHECKING:
     from imgfx.image import Image

@@ -120,9 +120,10 @@ def imported_when_run(path):
 
 # From the bottom to the top: a module imports nothing of a later row.
 ROWS = [
-    "errors image settings written option_paths provenance options xmp",
+    "errors stdout image settings written option_paths provenance options xmp",
     "metrics resample tiling model formats",
     "files weights hookspecs",
+    "stream_buffer delimiters",
     "streams engines training",
     "session stage offers",
     "recorder",

@@ -17,7 +17,8 @@ from reference import decoded_or_refused, exif_blob, image_of, known, pillow_fil
 from support import pixels
 
 from imgfx.files import decode, encode
-from imgfx.streams import split, write_all
+from imgfx.stdout import write_all
+from imgfx.streams import split
 
 THUMBNAIL = pillow_file(pixels(8, 8), "JPEG")
 
@@ -264,7 +265,7 @@ def test_items_are_the_images_that_were_joined():
 
 GUARDED = """
 import os, subprocess, sys
-from imgfx.streams import guarded_stdout, write_all
+from imgfx.stdout import guarded_stdout, write_all
 print("before")
 with guarded_stdout() as images:
     print("print of a plugin")
@@ -298,7 +299,7 @@ def test_nothing_but_images_reaches_stdout():
 
 def test_stdout_comes_back_after_an_error():
     code = """
-from imgfx.streams import guarded_stdout
+from imgfx.stdout import guarded_stdout
 try:
     with guarded_stdout():
         raise ValueError
@@ -314,7 +315,7 @@ import os, sys
 os.close(1)
 os.execv(sys.executable, [sys.executable, "-c", '''
 import os
-from imgfx.streams import guarded_stdout, write_all
+from imgfx.stdout import guarded_stdout, write_all
 with guarded_stdout() as images:
     print("a plugin")
     os.write(2, b"still running|")

@@ -165,7 +165,7 @@ def _measure_filter(
     as_json: bool,
 ) -> None:
     from imgfx.session import Session
-    from imgfx.streams import guarded_stdout
+    from imgfx.stdout import guarded_stdout
 
     images = _named_images(data)
     # What a stage prints must not get between the figures.
@@ -193,7 +193,7 @@ def _generated(
     save: Path | None,
 ) -> Measured:
     from imgfx.session import Session
-    from imgfx.streams import guarded_stdout
+    from imgfx.stdout import guarded_stdout
     from imgfx_eval.generator import measure
 
     judge = catalog.model(model.judge) if model.judge else None
