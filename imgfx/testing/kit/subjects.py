@@ -53,13 +53,15 @@ class Subject:
 
     @property
     def full_name(self) -> str:
-        """`package:name`."""
-        return f"{self.offer.package}:{self.offer.name}"
+        """`package:name`, as other processes, in other folders, know it too."""
+        file = self.offer.file
+        return f"{self.offer.package if file is None else file.absolute()}:{self.offer.name}"
 
     @property
     def env(self) -> Mapping[str, str]:
         """What other processes need in their environment to find it."""
-        return {FOLDER: str(self.offer.file.parent)} if self.offer.file is not None else {}
+        file = self.offer.file
+        return {} if file is None else {FOLDER: str(file.absolute().parent)}
 
     def warnings(self) -> Sequence[str]:
         """Of parts of the API that go away, which it uses when it runs, as far as that was seen."""
