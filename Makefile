@@ -36,7 +36,7 @@ docs: $(READY)  ## Write docs/commands.md and docs/api.md anew.
 	$(BIN)/python docs/generate.py
 
 site: $(READY)  ## Build the documentation as a site, in build/site.
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 	@echo build/site/index.html
 
 gallery: $(READY)  ## Make docs/gallery.md and its pictures anew.
