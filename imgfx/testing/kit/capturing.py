@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
 import os
 import sys
 import tempfile
@@ -26,24 +25,21 @@ def captured_stdout() -> Iterator[Printed]:
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)
         try:
-            with contextlib.redirect_stdout(_writer(file.fileno())):
+            # Python's stdout may be somebody's object, such as pytest's, and not write to 1 at all.
+            with contextlib.redirect_stdout(sys.__stdout__ or sys.stdout):
                 yield printed
-                flush()
         finally:
+            flush()
             os.dup2(kept, 1)
             os.close(kept)
         file.seek(0)
         printed.text = file.read().decode(errors="replace")
 
 
-def _writer(descriptor: int) -> io.TextIOWrapper:
-    """Python's stdout may be somebody's object, such as pytest's, and not write to 1 at all."""
-    raw = io.FileIO(os.dup(descriptor), "w")
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", write_through=True)
-
-
 def flush() -> None:
     """Writes what Python and C have kept back."""
-    sys.stdout.flush()
+    for stream in (sys.stdout, sys.__stdout__):
+        if stream is not None:
+            stream.flush()
     if os.name == "posix":
         ctypes.CDLL(None).fflush(None)

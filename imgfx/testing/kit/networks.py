@@ -112,7 +112,8 @@ def _radius(network: nn.Module, spec: ModelSpec, half: int, across: bool) -> int
     reach = 0
     for place in _places(half, spec):
         (gradient,) = torch.autograd.grad(line[place], image, retain_graph=True)
-        touched = gradient[0].abs().sum(dim=(0, 1 if across else 2)).nonzero().flatten()
+        seen = gradient[0].nan_to_num(0).abs().sum(dim=(0, 1 if across else 2))
+        touched = seen.nonzero().flatten()
         if touched.numel():
             centre = place // spec.scale
             reach = max(reach, centre - int(touched.min()), int(touched.max()) - centre)

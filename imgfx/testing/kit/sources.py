@@ -176,6 +176,8 @@ def range_(subject: SourceSubject) -> Finding:
 
 def repeat(subject: SourceSubject) -> Finding:
     """Started anew, and in other threads, it makes the same."""
+    if finite(subject).status != "pass":
+        raise NotReadyError("values are no numbers")
     for one, other in zip(_good(subject), subject.second.images, strict=False):
         if _error(one, other) > _REPEATED:
             return failed(f"{one.name} is another one in a new start: give it a --seed")
