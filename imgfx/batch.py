@@ -21,7 +21,8 @@ from imgfx.errors import ImgfxError, confined
 from imgfx.files import write_file
 from imgfx.interrupts import Interrupts
 from imgfx.journal import Journal, Stamp, digest_of, remove_abandoned, stamp_of
-from imgfx.pipeline import Chain, Outcome, Report, StartedChain
+from imgfx.outcomes import Outcome, Report
+from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
 from imgfx.plugins import Registry
 from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, runner_named

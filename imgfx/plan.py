@@ -20,7 +20,8 @@ from imgfx.image import Image
 from imgfx.stdout import write_all
 
 if TYPE_CHECKING:
-    from imgfx.pipeline import Chain, Ledger, StartedChain
+    from imgfx.outcomes import Ledger
+    from imgfx.pipeline import Chain, StartedChain
     from imgfx.session import Session
     from imgfx.stage import Item
 

@@ -10,23 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
+from imgfx.ahead import load
 from imgfx.engines.base import Choice, Request, Say
 from imgfx.engines.base import Runner as Network
 from imgfx.errors import EngineError, ImgfxError, confined
+from imgfx.filters import recorder_of, start_filters
 from imgfx.image import Image
 from imgfx.interrupts import Interrupts
 from imgfx.model import Model
-from imgfx.pipeline import (
-    Ledger,
-    Made,
-    Observe,
-    Outcome,
-    Report,
-    StartedChain,
-    load,
-    recorder_of,
-    start_filters,
-)
+from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report
+from imgfx.pipeline import StartedChain
 from imgfx.plugins import Registry
 from imgfx.provenance import Step
 from imgfx.session import Session

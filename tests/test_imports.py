@@ -89,7 +89,7 @@ def test_nothing_imports_the_command_line_but_main():
 
 
 DOORS = {
-    "cv2": {"imgfx.files"},
+    "cv2": {"imgfx.decoding", "imgfx.encoding"},
     "safetensors": {"imgfx.weights"},
     "tqdm": {"imgfx.batch", "imgfx_train.command"},
     "pluggy": {"imgfx.hookspecs", "imgfx.plugins"},
@@ -122,11 +122,14 @@ def imported_when_run(path):
 ROWS = [
     "errors stdout image settings written option_paths provenance options xmp",
     "metrics resample tiling model formats",
+    "decoding",
+    "encoding",
     "files weights hookspecs",
     "stream_buffer delimiters",
     "streams engines training",
     "session stage offers",
-    "recorder",
+    "recorder outcomes",
+    "ahead filters",
     "pipeline stdio",
     "plugins",
     "chain runners api",

@@ -11,7 +11,8 @@ import pytest
 
 from imgfx.errors import BatchError, EncodeError, ImageError, ImgfxError, PluginError
 from imgfx.image import Image
-from imgfx.pipeline import Chain, Outcome, Report
+from imgfx.outcomes import Outcome, Report
+from imgfx.pipeline import Chain
 from imgfx.session import Session, no_engine
 from imgfx.settings import Settings
 from imgfx.stage import Item, Stage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from imgfx.filters import start_filters
 from imgfx.image import Image
-from imgfx.pipeline import start_filters
 from imgfx.plugins import Registry
 from imgfx.session import Session
 from imgfx.settings import Settings

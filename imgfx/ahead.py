@@ -1,0 +1,87 @@
+"""Images that are loaded ahead of the one in the network."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from imgfx.errors import ImageError
+from imgfx.outcomes import Ledger, Outcome, message
+from imgfx.stage import Item
+
+if TYPE_CHECKING:
+    from imgfx.image import Image
+
+
+def load(item: Item) -> Image:
+    """An item's image.
+
+    Raises:
+        ImageError: there is none; the message is complete, and survives being sent elsewhere.
+    """
+    try:
+        return item.load()
+    except (Exception, SystemExit) as error:  # the plugin boundary
+        raise ImageError(message(item, error)) from error
+
+
+class Loading:
+    """An image that is being loaded; once taken it is not kept alive here."""
+
+    def __init__(self, pool: ThreadPoolExecutor, load: Callable[[], Image]) -> None:
+        self._loaded: list[Image] = []
+        self._future = pool.submit(lambda: self._loaded.append(load()))
+
+    def take(self) -> Image:
+        """The image, or the error that loading ended with."""
+        self._future.result()
+        return self._loaded.pop()
+
+
+def loaded_ahead(
+    pool: ThreadPoolExecutor, items: Iterable[tuple[int, Item]], jobs: int
+) -> Iterator[tuple[int, Item, Loading]]:
+    """Items in order, each being loaded while the ones before it are processed."""
+    pending: deque[tuple[int, Item, Loading]] = deque()
+    for index, item in items:
+        pending.append((index, item, Loading(pool, item.load)))
+        if len(pending) > jobs:
+            yield pending.popleft()
+    while pending:
+        yield pending.popleft()
+
+
+def left_of(
+    items: Iterable[tuple[int, Item]], ledger: Ledger | None, settle: Callable[[Outcome], bool]
+) -> Iterator[tuple[int, Item]]:
+    """The items that are left to do; what became of the others is told."""
+    for index, item in items:
+        known = ledger.known(item, index) if ledger is not None else None
+        if known is None:
+            yield index, item
+        elif settle(known):
+            return
+
+
+def announced(
+    items: Iterable[Item], source: str, idle: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Item]:
+    """The items; a source that breaks off ends with one that fails, and the others are kept."""
+    coming = iter(items)
+    try:
+        while True:
+            with idle():
+                item = next(coming, None)
+            if item is None:
+                return
+            yield item
+    except (Exception, SystemExit) as error:  # the plugin boundary
+        trouble = error
+
+        def fail() -> Image:
+            raise trouble
+
+        yield Item(source, fail)

@@ -1,0 +1,79 @@
+"""Filters that are ready for images, and whose answers are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imgfx.errors import ImageError, ImgfxError, confined, surprise
+from imgfx.recorder import Recorded, Recorder, check_weights
+from imgfx.stage import Apply, Stage
+
+if TYPE_CHECKING:
+    from imgfx.image import Image
+    from imgfx.session import Session
+
+
+def start_filters(stages: Sequence[Stage], session: Session) -> Sequence[StartedFilter]:
+    """Filters that are ready for images, and whose answers are checked.
+
+    Raises:
+        ImgfxError: one cannot be started.
+    """
+    return [StartedFilter(stage.name, *started_stage(stage, session)) for stage in stages]
+
+
+def recorder_of(
+    filters: Sequence[StartedFilter], session: Session, source: Recorded | None = None
+) -> Recorder:
+    """What writes into images that they went through these filters."""
+    steps = [filter_.recorded for filter_ in filters if filter_.recorded is not None]
+    return Recorder(steps, source, session.settings.provenance)
+
+
+def started_stage(stage: Stage, session: Session) -> tuple[Any, Recorded | None]:
+    """What a stage is when it has been started, and how it is recorded."""
+    before = len(session.asked)
+    with confined(f"stage {stage.name!r}"):
+        started = stage.start(session)
+    models = session.asked[before:]
+    check_weights(stage.name, stage.weights, models)
+    return started, Recorded(stage.step, models) if stage.step is not None else None
+
+
+@dataclass(frozen=True)
+class StartedFilter:
+    """A started filter whose answers are checked: rounding would turn a NaN into a black pixel."""
+
+    name: str
+    apply: Apply
+    recorded: Recorded | None = None
+
+    def __call__(self, image: Image) -> Image:
+        """The filter's answer.
+
+        Raises:
+            ImageError: it is no image, or holds values that are not numbers; or the filter failed.
+        """
+        from imgfx.image import Image
+
+        try:
+            result = self.apply(image)
+        except (ImgfxError, BrokenPipeError):
+            raise
+        except (Exception, SystemExit) as error:  # the plugin boundary
+            raise ImageError(f"stage {self.name!r} failed: {surprise(error)}") from error
+        if not isinstance(result, Image):
+            raise ImageError(f"stage {self.name!r} answered {type(result).__name__}, no Image")
+        if result is not image and not _is_finite(result):
+            raise ImageError(f"stage {self.name!r} answered values that are not finite numbers")
+        return result
+
+
+def _is_finite(image: Image) -> bool:
+    """Whether all samples are numbers; looks at the extremes, to which NaN and infinity pass."""
+    import math
+
+    arrays = [image.pixels] if image.alpha is None else [image.pixels, image.alpha]
+    return all(math.isfinite(end) for array in arrays for end in (array.min(), array.max()))
