@@ -20,15 +20,22 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "image_filter", "model_filter", "learned_filter", "source", "sink", "weights_option",
         "StageCommand", "Stage", "Apply", "Item", "Items", "Sink",
     ),
-    "Images": ("Image", "Metadata", "float_from_pixels", "pixels_from_float", "resize"),
+    "Images": (
+        "Image", "Metadata", "float_from_pixels", "pixels_from_float", "resize", "enlarged_alpha",
+        "read_image", "write_image", "decode", "encode", "write_file", "Format",
+        "format_from_suffix",
+    ),
     "Models": ("Model", "ModelSpec", "Session", "LoadedModel"),
     "Weights": (
         "Weights", "load_weights", "save_weights", "network_from_weights", "weights_from_network",
     ),
-    "Training": ("Recipe", "Task", "Learner", "restoration_task", "Probe"),
+    "Training": (
+        "Recipe", "Task", "Learner", "Teacher", "restoration_task", "RestorationTask", "Probe",
+        "l1_loss", "psnr_loss", "shrink", "enlarge", "add_noise",
+    ),
     "Engines": (
         "Engine", "Request", "Choice", "Runner", "Compiler", "Program", "EngineCache",
-        "open_compiled",
+        "open_compiled", "processor_budget", "cuda_budget",
     ),
     "Runners": ("ChainRunner", "Work", "Blueprint", "Maker"),
     "Commands": ("Catalog",),

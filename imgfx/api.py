@@ -38,17 +38,30 @@ from imgfx.stage import (
 )
 
 if TYPE_CHECKING:
+    from imgfx.alpha import enlarged_alpha
     from imgfx.catalog import Catalog
+    from imgfx.decoding import decode
+    from imgfx.degradations import add_noise, enlarge, shrink
+    from imgfx.encoding import encode
     from imgfx.engines.base import Choice, Engine, Request, Runner
     from imgfx.engines.cache import EngineCache
     from imgfx.engines.compiled import Compiler, Program, open_compiled
+    from imgfx.engines.memory import cuda_budget, processor_budget
+    from imgfx.files import read_image, write_file, write_image
+    from imgfx.formats import Format, format_from_suffix
     from imgfx.image import Image, Metadata, float_from_pixels, pixels_from_float
     from imgfx.model import Model, ModelSpec
     from imgfx.resample import resize
     from imgfx.runners import Blueprint, ChainRunner, Maker, Work
     from imgfx.session import LoadedModel, Session
-    from imgfx.training.recipe import Learner, Recipe, Task
-    from imgfx.training.restoration import Probe, restoration_task
+    from imgfx.training.recipe import Learner, Recipe, Task, Teacher
+    from imgfx.training.restoration import (
+        Probe,
+        RestorationTask,
+        l1_loss,
+        psnr_loss,
+        restoration_task,
+    )
     from imgfx.weights import (
         Weights,
         load_weights,
@@ -65,6 +78,7 @@ _HOMES = {
     "Compiler": "imgfx.engines.compiled",
     "Engine": "imgfx.engines.base",
     "EngineCache": "imgfx.engines.cache",
+    "Format": "imgfx.formats",
     "Image": "imgfx.image",
     "Learner": "imgfx.training.recipe",
     "LoadedModel": "imgfx.session",
@@ -76,20 +90,36 @@ _HOMES = {
     "Program": "imgfx.engines.compiled",
     "Recipe": "imgfx.training.recipe",
     "Request": "imgfx.engines.base",
+    "RestorationTask": "imgfx.training.restoration",
     "Runner": "imgfx.engines.base",
     "Session": "imgfx.session",
     "Task": "imgfx.training.recipe",
+    "Teacher": "imgfx.training.recipe",
     "Weights": "imgfx.weights",
     "Work": "imgfx.runners",
+    "add_noise": "imgfx.degradations",
+    "cuda_budget": "imgfx.engines.memory",
+    "decode": "imgfx.decoding",
+    "encode": "imgfx.encoding",
+    "enlarge": "imgfx.degradations",
+    "enlarged_alpha": "imgfx.alpha",
     "float_from_pixels": "imgfx.image",
+    "format_from_suffix": "imgfx.formats",
+    "l1_loss": "imgfx.training.restoration",
     "load_weights": "imgfx.weights",
     "network_from_weights": "imgfx.weights",
     "open_compiled": "imgfx.engines.compiled",
     "pixels_from_float": "imgfx.image",
+    "processor_budget": "imgfx.engines.memory",
+    "psnr_loss": "imgfx.training.restoration",
+    "read_image": "imgfx.files",
     "resize": "imgfx.resample",
     "restoration_task": "imgfx.training.restoration",
     "save_weights": "imgfx.weights",
+    "shrink": "imgfx.degradations",
     "weights_from_network": "imgfx.weights",
+    "write_file": "imgfx.files",
+    "write_image": "imgfx.files",
 }
 """Where the names live whose modules are too slow to import at every start."""
 
@@ -107,6 +137,7 @@ __all__ = [
     "Engine",
     "EngineCache",
     "EngineError",
+    "Format",
     "Image",
     "ImageError",
     "ImgfxError",
@@ -124,32 +155,48 @@ __all__ = [
     "Program",
     "Recipe",
     "Request",
+    "RestorationTask",
     "Runner",
     "Session",
     "Sink",
     "Stage",
     "StageCommand",
     "Task",
+    "Teacher",
     "TrainingError",
     "Weights",
     "WeightsError",
     "Work",
+    "add_noise",
+    "cuda_budget",
+    "decode",
+    "encode",
+    "enlarge",
+    "enlarged_alpha",
     "float_from_pixels",
+    "format_from_suffix",
     "hookimpl",
     "image_filter",
+    "l1_loss",
     "learned_filter",
     "load_weights",
     "model_filter",
     "network_from_weights",
     "open_compiled",
     "pixels_from_float",
+    "processor_budget",
+    "psnr_loss",
+    "read_image",
     "resize",
     "restoration_task",
     "save_weights",
+    "shrink",
     "sink",
     "source",
     "weights_from_network",
     "weights_option",
+    "write_file",
+    "write_image",
 ]
 
 

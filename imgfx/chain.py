@@ -54,12 +54,30 @@ def split_line(
         elif not pieces:
             raise click.UsageError(_unknown(word, registry))
         else:
+            if not values and pieces[-1].command.kind == "source":
+                _refuse_mistyped(word, registry)
             pieces[-1].words.append(word)
         if values:
             values -= 1
         elif command is None:
             values = _values_behind([*pieces[-1].command.params, *run_options], word)
     return pieces
+
+
+def _refuse_mistyped(word: str, registry: Registry) -> None:
+    """A word among a source's paths that is no file but nearly a stage's name.
+
+    Raises:
+        click.UsageError: it is one.
+    """
+    if word.startswith("-") or not word.replace("-", "").isalnum() or Path(word).exists():
+        return
+    near = difflib.get_close_matches(word, registry.names("filter", "sink"), n=1, cutoff=0.7)
+    if near:
+        raise click.UsageError(
+            f"{word!r} is neither a stage nor a file{registry.hidden(word)}; "
+            f"did you mean {near[0]!r}?"
+        )
 
 
 def _values_behind(parameters: Sequence[click.Parameter], word: str) -> int:

@@ -58,14 +58,22 @@ class Registry:
         if offers is None:
             allowed, self.left_out = allowed_offers(installed_offers())
             self.offers = without_doubles(allowed)
-            folder = os.environ.get(FOLDER)
-            if folder:
-                self.add_folder(Path(folder))
+            self._add_named_folder()
         else:
             self.offers = list(offers)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._full_names: dict[int, str] = {}
+
+    def _add_named_folder(self) -> None:
+        """The folder of the environment; a stale one costs a warning, not each and every run."""
+        folder = os.environ.get(FOLDER)
+        if not folder:
+            return
+        try:
+            self.add_folder(Path(folder))
+        except PluginError as error:
+            click.echo(f"imgfx: warning: {FOLDER}: {error.format_message()}", err=True)
 
     def add_folder(self, folder: Path) -> None:
         """Takes the plugins of a folder's files in, too.

@@ -214,7 +214,7 @@ weights_option = click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Use these weights, from `imgfx train`, in place of the bundled ones.",
+    help="Use these weights, from `imgfx train`, in place of the model's own.",
 )
 """The option that every learned stage has."""
 

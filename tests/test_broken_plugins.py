@@ -253,10 +253,27 @@ def test_a_broken_file_costs_only_itself(run, folder, name, reason):
 
 def test_a_folder_that_is_not_there_is_an_error(run):
     assert run("--plugins-dir", "gone", "--help").code == 2
-    ended = run("--help", IMGFX_PLUGINS_DIR="gone")
+    ended = run("open", "a.png", "save", "b.png", IMGFX_PLUGINS_DIR="gone")
     assert (ended.code, ended.err) == (
-        1, "imgfx: error: gone: cannot read the plugins there: No such file or directory\n",
-    )  # fmt: skip
+        0,
+        "imgfx: warning: IMGFX_PLUGINS_DIR: gone: "
+        + "cannot read the plugins there: No such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("open a.png denoise save x.png", "neither a stage nor a file; did you mean 'denoise-ae'?"),
+        ("open a.png negativ save x.png", "did you mean 'negative'?"),
+        ("open a.png gone.png save x.png", None),
+        ("open a.png save negativ.png", None),
+    ],
+)
+def test_a_mistyped_stage_among_paths_is_noticed(run, folder, words, hint):
+    ended = run("--plugins-dir", "mine", *words.split())
+    assert (ended.code == 2) == (hint is not None)
+    assert hint is None or hint in ended.err
 
 
 BOTH = GOOD.replace("NAME", "negative").replace("BODY", "pass")

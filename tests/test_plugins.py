@@ -214,7 +214,10 @@ CHOOSY = code("choosy", "if image.name == 'b': WHAT")
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("raise ValueError('too dark')", "b.png: stage 'choosy' failed: ValueError: too dark (choosy.py:10)"),
+        (
+            "raise ValueError('too dark')",
+            "b.png: stage 'choosy' failed: ValueError: too dark (choosy.py:10)",
+        ),
         ("return None", "b.png: stage 'choosy' answered NoneType, no Image"),
         (
             "return image.with_pixels(image.pixels.astype('float32') + float('nan'))",

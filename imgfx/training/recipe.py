@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import nn
 
     from imgfx.model import ModelSpec
 
-Arrays = Mapping[str, npt.NDArray[np.float32]]
-Tensors = Mapping[str, "torch.Tensor"]
-Rng = np.random.Generator
+# Written as texts, so that a plugin may name them at its top without importing numpy.
+Arrays: TypeAlias = "Mapping[str, npt.NDArray[np.float32]]"
+Tensors: TypeAlias = "Mapping[str, torch.Tensor]"
+Rng: TypeAlias = "np.random.Generator"
 
 
 class Learner(Protocol):

@@ -1,13 +1,15 @@
-"""The command `chain`: save a line as a file, and show one."""
+"""Save a chain as a file, and show one."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from imgfx.catalog import Catalog
+from imgfx.hookspecs import hookimpl
 from imgfx_chains.chain_file import read_chain, write_chain
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -56,3 +58,9 @@ def show(catalog: Catalog, file: Path) -> None:
     """Print the chain of FILE as a line that can be pasted into a shell."""
     words = catalog.lines.words(read_chain(file, catalog))
     click.echo(shlex.join(["imgfx", *words]))
+
+
+@hookimpl
+def imgfx_commands() -> Sequence[click.Command]:
+    """The command `chain`."""
+    return [chain]

@@ -1,10 +1,10 @@
-"""The command `replay`: what made an image, done again."""
+"""Do to another image what made this one."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 from imgfx.catalog import Catalog
 from imgfx.errors import ImgfxError
 from imgfx.formats import format_from_suffix
+from imgfx.hookspecs import hookimpl
 from imgfx.options import run_options
 from imgfx.provenance import ProvenanceError, Run, Step, runs_of
 from imgfx.written import Line, Values, Written, words_of
@@ -209,3 +210,9 @@ def _option_words(step: Step, catalog: Catalog) -> list[str]:
         for part in value if isinstance(value, list) else [value]:
             words += [f"--{name}"] if isinstance(part, bool) else [f"--{name}", str(part)]
     return words
+
+
+@hookimpl
+def imgfx_commands() -> Sequence[click.Command]:
+    """The command `replay`."""
+    return [replay]

@@ -1,13 +1,15 @@
-"""The command `run`: a chain from a file, with what is typed around it."""
+"""Run a chain that is kept in a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imgfx.catalog import Catalog
+from imgfx.hookspecs import hookimpl
 from imgfx.options import run_options
 from imgfx.written import Line, Written
 from imgfx_chains.chain_file import read_chain
@@ -75,3 +77,9 @@ def typed_options(ctx: click.Context) -> dict[str, Any]:
     typed = click.core.ParameterSource.COMMANDLINE
     names = [option.name for option in run_options() if option.name]
     return {name: ctx.params[name] for name in names if ctx.get_parameter_source(name) == typed}
+
+
+@hookimpl
+def imgfx_commands() -> Sequence[click.Command]:
+    """The command `run`."""
+    return [run]

@@ -56,7 +56,7 @@ def engine() -> None:
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Compile these weights in place of the bundled ones.",
+    help="Compile these weights in place of the model's own.",
 )
 @click.pass_obj
 def build(

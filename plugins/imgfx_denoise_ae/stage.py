@@ -54,7 +54,7 @@ class Sigma(_ParamType):
 def denoise(session: Session, strength: float, sigma: float | None, weights: Path | None) -> Apply:
     """Remove noise with a convolutional denoising autoencoder.
 
-    Works on noise of unknown strength: Gaussian, sensor noise, JPEG residue. Gray stays gray, 16
+    Works on noise of unknown strength: Gaussian, sensor noise, also after JPEG. Gray stays gray, 16
     bits stay 16 bits, alpha is left alone.
 
     \b

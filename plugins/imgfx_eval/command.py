@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Measure these weights in place of the bundled ones.",
+    help="Measure these weights in place of the model's own.",
 )
 @click.option(
     "--count",

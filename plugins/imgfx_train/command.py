@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import EXIT_INTERRUPTED, TrainingError, confined
+from imgfx.errors import TrainingError, confined
 from imgfx_train.request import Request, as_begun, command_line, processor
 from imgfx_train.sizes import sized_model, sizes_of
 
@@ -141,10 +141,10 @@ def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> 
     """
     request = Request(model=model, out=out or Path(f"{model}.safetensors"), **options)
     _refuse_contradictions(request)
-    finished = _train(catalog, request)
-    if not finished:
+    came = _train(catalog, request)
+    if came is not None:
         click.echo(f"imgfx: stopped; go on with --resume --out {request.out}", err=True)
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+        raise click.exceptions.Exit(128 + came)  # what a shell reports of a signal
 
 
 def _refuse_contradictions(request: Request) -> None:
@@ -165,8 +165,8 @@ def _refuse_contradictions(request: Request) -> None:
         raise click.UsageError(f"--out {request.out}: the name must end in .safetensors")
 
 
-def _train(catalog: Catalog, request: Request) -> bool:
-    """Runs to the end, or to the first interrupt; answers which."""
+def _train(catalog: Catalog, request: Request) -> int | None:
+    """Runs to the end, or to the first interrupt; answers the signal, or None at the end."""
     import torch
 
     from imgfx.engines.torch_engine import choose_device
@@ -193,8 +193,9 @@ def _train(catalog: Catalog, request: Request) -> bool:
             click.echo(f"imgfx: {model.name}: {said}", err=True)
         learner = Learner(task, recipe, device, plan.facts["precision"], processes)
         with _interrupts() as interrupted:
-            run = Run(plan, task, learner, interrupted, processes)
-            return _executed(run, state, processes)
+            run = Run(plan, task, learner, lambda: bool(interrupted), processes)
+            finished = _executed(run, state, processes)
+            return None if finished else next(iter(interrupted), signal.SIGINT)
 
 
 def _prepared(
@@ -355,8 +356,8 @@ def _plan(
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Answers whether SIGINT or SIGTERM came; a second one ends at once."""
+def _interrupts() -> Iterator[list[int]]:
+    """What came of SIGINT and SIGTERM; a second one ends at once."""
     came: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -366,7 +367,7 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
     old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(came)
+        yield came
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

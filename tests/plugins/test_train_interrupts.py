@@ -93,12 +93,13 @@ class Running:
 OFTEN = ("--validate-every", "0.0001")  # validates and saves after each step
 
 
-def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train, number):
     init = ("--init", str(shelf / "superres-rednet.safetensors"))
     running = Running(tmp_path, shelf, *init, *OFTEN)
     running.wait_for("a.metrics.jsonl", lines=2)
-    code, err = running.end(signal.SIGINT)
-    assert code == 130
+    code, err = running.end(number)
+    assert code == 128 + number
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "imgfx: stopped; go on with --resume --out a.safetensors"
     state = load_state(tmp_path / "a.state", REDNET)
