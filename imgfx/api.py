@@ -50,10 +50,11 @@ if TYPE_CHECKING:
     from imgfx.files import read_image, write_file, write_image
     from imgfx.formats import Format, format_from_suffix
     from imgfx.image import Image, Metadata, float_from_pixels, pixels_from_float
+    from imgfx.loaded import LoadedModel
     from imgfx.model import Model, ModelSpec
     from imgfx.resample import resize
     from imgfx.runners import Blueprint, ChainRunner, Maker, Work
-    from imgfx.session import LoadedModel, Session
+    from imgfx.session import Session
     from imgfx.training.recipe import Learner, Recipe, Task, Teacher
     from imgfx.training.restoration import (
         Probe,
@@ -81,7 +82,7 @@ _HOMES = {
     "Format": "imgfx.formats",
     "Image": "imgfx.image",
     "Learner": "imgfx.training.recipe",
-    "LoadedModel": "imgfx.session",
+    "LoadedModel": "imgfx.loaded",
     "Maker": "imgfx.runners",
     "Metadata": "imgfx.image",
     "Model": "imgfx.model",

@@ -254,10 +254,10 @@ def test_a_broken_file_costs_only_itself(run, folder, name, reason):
 def test_a_folder_that_is_not_there_is_an_error(run):
     assert run("--plugins-dir", "gone", "--help").code == 2
     ended = run("open", "a.png", "save", "b.png", IMGFX_PLUGINS_DIR="gone")
-    assert (ended.code, ended.err) == (
-        0,
-        "imgfx: warning: IMGFX_PLUGINS_DIR: gone: "
-        + "cannot read the plugins there: No such file or directory\n",
+    assert ended.code == 0
+    assert ended.err == (
+        "imgfx: warning: IMGFX_PLUGINS_DIR: gone: cannot read the plugins there: "
+        "No such file or directory\n"
     )
 
 

@@ -127,6 +127,8 @@ ROWS = [
     "files weights hookspecs",
     "stream_buffer delimiters",
     "streams engines training",
+    "readers",
+    "loaded",
     "session stage offers",
     "recorder outcomes",
     "ahead filters",

@@ -9,7 +9,7 @@ import pytest
 from support import picture, pixels
 from support_models import TINY, write_weights
 
-import imgfx.session
+import imgfx.loaded
 from imgfx.engines.base import Choice, Request
 from imgfx.engines.memory import allocating, free_memory, processor_budget
 from imgfx.engines.torch_engine import TorchEngine
@@ -166,7 +166,7 @@ def test_an_image_is_enlarged_before_the_network(loaded):
 
 @pytest.mark.parametrize(("depth", "dtype"), [("uint8", "uint16"), ("float32", "float32")])
 def test_large_results_take_half_the_memory(loaded, monkeypatch, depth, dtype):
-    monkeypatch.setattr(imgfx.session, "_LARGE", 10_000)
+    monkeypatch.setattr(imgfx.loaded, "_LARGE", 10_000)
     model, _ = loaded(Darkening())
     image = Image(pixels_from_float(picture(60, 70), depth), depth=depth)
     result = model.restore(image)

@@ -4,32 +4,23 @@ import numpy as np
 import pytest
 from imgfx_sepia import sepia
 
-from imgfx.image import Image
-from imgfx.session import Session, no_engine
-from imgfx.settings import Settings
-
-
-def apply(image: Image, *words: str) -> Image:
-    """The image through `sepia WORDS`."""
-    with (
-        sepia.make_context("sepia", list(words)) as context,
-        Session(Settings(), no_engine) as session,
-    ):
-        result: Image = sepia.invoke(context).start(session)(image)
-    return result
+from imgfx.api import Image
+from imgfx.testing import apply
 
 
 def test_white_is_toned_and_black_stays() -> None:
     """Red and green of white are full, blue is not."""
     pixels = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
-    np.testing.assert_allclose(apply(Image(pixels)).pixels, [[[0, 0, 0], [1, 1, 0.937]]], atol=1e-6)
+    np.testing.assert_allclose(
+        apply(sepia, Image(pixels)).pixels, [[[0, 0, 0], [1, 1, 0.937]]], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_gray_becomes_rgb_and_keeps_its_depth(dtype: str) -> None:
     """Whatever the depth, the colours are the same."""
     half = 0.5 if dtype == "float32" else np.iinfo(dtype).max // 2
-    result = apply(Image(np.full((2, 3, 1), half, dtype), depth=dtype, name="a"))
+    result = apply(sepia, Image(np.full((2, 3, 1), half, dtype), depth=dtype, name="a"))
     assert result.pixels.shape == (2, 3, 3)
     assert (result.depth, result.name) == (dtype, "a")
     np.testing.assert_allclose(result.pixels[0, 0], [0.6755, 0.6015, 0.4685], atol=0.003)
@@ -38,13 +29,13 @@ def test_gray_becomes_rgb_and_keeps_its_depth(dtype: str) -> None:
 def test_alpha_is_kept() -> None:
     """Not a bit of it changes."""
     alpha = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    result = apply(Image(np.full((2, 3, 3), 9, np.uint8), alpha), "--amount", "0.3")
+    result = apply(sepia, Image(np.full((2, 3, 3), 9, np.uint8), alpha), "--amount", "0.3")
     np.testing.assert_array_equal(result.alpha, alpha)
 
 
 def test_amount_mixes_with_the_original() -> None:
     """Half of it is the mean, none of it the original."""
     image = Image(np.random.default_rng(0).random((4, 5, 3), np.float32), depth="float32")
-    half, full = apply(image, "--amount", "0.5"), apply(image)
+    half, full = apply(sepia, image, "--amount", "0.5"), apply(sepia, image)
     np.testing.assert_allclose(half.pixels, (image.pixels + full.pixels) / 2, atol=1e-6)
-    assert apply(image, "--amount", "0") is image
+    assert apply(sepia, image, "--amount", "0") is image

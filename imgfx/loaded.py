@@ -1,0 +1,243 @@
+"""A model at work on images: windows cut, run, checked and stitched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from imgfx.alpha import enlarged_alpha, with_carried_colours
+from imgfx.engines.base import Choice, Engine, Request, Runner, Say
+from imgfx.engines.compiled import Unbuilt
+from imgfx.errors import ImageError, OutOfMemoryError
+from imgfx.image import Depth, Image, Pixels, pixels_from_float
+from imgfx.model import Model, ModelSpec
+from imgfx.readers import enlarged_reader
+from imgfx.settings import Settings
+from imgfx.tiling import Limits, Reader, Window, run_tiled
+from imgfx.weights import Weights
+
+Float = npt.NDArray[np.float32]
+
+# A restored tile keeps its mean; one that is off by this much has collapsed (black, white).
+_LARGEST_SHIFT = 0.25
+_LARGE = 1 << 26
+"""Values of a result from which on it is kept in 16 bits between stages, not in 32."""
+_FEWEST_PIXELS = 128 * 128
+"""Of windows that memory is still looked for; below, the image fails."""
+
+
+class LoadedModel:
+    """A model ready to run: `restore` for image-to-image networks, `generate` for generators."""
+
+    def __init__(
+        self,
+        model: Model,
+        weights: Weights,
+        engine: Engine | None,
+        runner: Runner,
+        settings: Settings,
+        note: Say = lambda _text: None,
+    ) -> None:
+        self.model, self.weights = model, weights
+        self.spec: ModelSpec = weights.spec
+        self._engine, self._settings, self._note = engine, settings, note
+        self._lock = threading.Lock()
+        self._runner = runner
+        self._exact: Runner | None = None
+        self._pixels = runner.memory // self._bytes_per_pixel()
+
+    @property
+    def choice(self) -> Choice:
+        """The engine, device and precision that run it."""
+        return self._runner.choice
+
+    def apply(self, image: Image, *, strength: float = 1.0) -> Image:
+        """The image restored, with its alpha enlarged along; a whole filter.
+
+        Raises:
+            ImageError: as `restore`.
+        """
+        if strength == 0:
+            return image
+        scale = self.spec.scale
+        shown = image if scale == 1 else with_carried_colours(image)
+        pixels = self.restore(shown, strength=strength)
+        return image.with_pixels(pixels, enlarged_alpha(image, scale))
+
+    @property
+    def built(self) -> bool:
+        """False where it would have to be compiled first, and a dry run does not."""
+        return not isinstance(self._runner, Unbuilt)
+
+    def restore(
+        self,
+        image: Image,
+        *,
+        conditions: Sequence[float] = (),
+        enlarge: int = 1,
+        strength: float = 1.0,
+    ) -> Pixels:
+        """An image through the network, tile by tile.
+
+        Gray is repeated for a network of three channels, and its mean taken behind it. Where memory
+        runs out, smaller tiles are taken and the session's notes say so.
+
+        Args:
+            image: (H, W, C) of any depth.
+            conditions: a value for each of the spec's conditions.
+            enlarge: the image is first enlarged so many times by bicubic interpolation.
+            strength: 0 to 1, the share of the network's change; only if it does not enlarge.
+
+        Returns:
+            (enlarge * scale * H, enlarge * scale * W, C) float32, finite. Of more than 22
+            megapixels uint16, unless the image is to be written in float32.
+
+        Raises:
+            ImageError: the network's output makes no sense, in fp32 too; or there is too little
+                memory.
+        """
+        if self._settings.tile == 0:
+            self._check_whole(image, enlarge)
+        read = enlarged_reader(image, enlarge)
+        with self._lock:
+            while True:
+                result = _Result(image, read, enlarge, self.spec, strength)
+                try:
+                    self._run(read, image, enlarge, conditions, result)
+                except OutOfMemoryError as error:
+                    self._pixels = self._less(error)
+                else:
+                    return result.pixels
+
+    def _run(
+        self,
+        read: Reader,
+        image: Image,
+        enlarge: int,
+        conditions: Sequence[float],
+        result: _Result,
+    ) -> None:
+        tile, runner = self._settings.tile, self._runner
+        limits = Limits(tile, pixels=self._pixels, side=runner.largest)
+        if tile and runner.largest:
+            # As much of the tile asked for as the engine takes.
+            room = runner.largest - 2 * self.spec.margin - self.spec.multiple_of
+            limits = Limits(min(tile, room) if room > 0 else None, runner.largest, self._pixels)
+        height, width = enlarge * image.height, enlarge * image.width
+        run_tiled(
+            read, height, width, self.spec, self._sane, result.keep,
+            limits=limits, batch=self._settings.batch or runner.batch, conditions=conditions,
+        )  # fmt: skip
+
+    def _check_whole(self, image: Image, enlarge: int) -> None:
+        """Whole images are not cut in secret.
+
+        Raises:
+            ImageError: the image is too large for the engine.
+        """
+        largest, side = self._runner.largest, enlarge * max(image.height, image.width)
+        if largest and side > largest:
+            raise ImageError(
+                f"--tile 0: {self.choice.engine} takes at most {largest}x{largest} at once"
+            )
+
+    def _bytes_per_pixel(self) -> int:
+        """Of a window: activations, and what goes in and comes out, held thrice on the way."""
+        spec = self.spec
+        planes = spec.channels * (1 + spec.scale**2) + len(spec.conditions)
+        size = 4 if self.choice.precision == "fp32" else 2
+        return size * spec.floats_per_pixel + 3 * 4 * planes
+
+    def _less(self, error: OutOfMemoryError) -> int:
+        """Half of the window's pixels, for this image and those that follow.
+
+        Raises:
+            ImageError: there is nothing to halve.
+        """
+        if self._settings.tile == 0:
+            raise ImageError(f"--tile 0: {error.format_message()}; leave it out") from error
+        if self._settings.tile is not None:
+            advice = "choose a smaller --tile"
+            raise ImageError(f"{self.model.name}: {error.format_message()}; {advice}") from error
+        half = min(self._pixels, error.pixels) // 2
+        if half < _FEWEST_PIXELS:
+            raise ImageError(f"{self.model.name}: {error.format_message()}") from error
+        self._note(f"{self.model.name}: {error.format_message()}; going on with smaller tiles")
+        return half
+
+    def generate(self, latents: Float) -> Float:
+        """(N, latent) -> (N, H, W, channels) float32."""
+        with self._lock:
+            images = self._runner(latents)
+        if not np.isfinite(images).all():
+            raise ImageError(f"{self.model.name}: the network's output is not finite")
+        return images.transpose(0, 2, 3, 1)
+
+    def _sane(self, batch: Float) -> Float:
+        output = self._runner(batch)
+        number, _, height, width = batch.shape
+        scale, channels = self.spec.scale, self.spec.channels
+        if output.shape != (number, channels, scale * height, scale * width):
+            raise ImageError(
+                f"{self.model.name}: the network answered {output.shape} for {batch.shape}, "
+                f"against its spec (scale {scale}, {channels} channels)"
+            )
+        if self._makes_sense(batch, output):
+            return output
+        if self._engine is not None and self._runner.choice.precision != "fp32":
+            output = self._in_fp32(batch, self._engine)
+            if self._makes_sense(batch, output):
+                return output
+        raise ImageError(
+            f"{self.model.name}: the network's output makes no sense ({self.choice}); "
+            "the image is left out"
+        )
+
+    def _makes_sense(self, batch: Float, output: Float) -> bool:
+        if self._engine is None:  # of a foreign network nothing more is known
+            return bool(np.isfinite(output).all())
+        before = batch[:, : self.spec.channels].mean(axis=(1, 2, 3))
+        shift = np.abs(output.mean(axis=(1, 2, 3)) - before)
+        return bool(np.all(shift < _LARGEST_SHIFT))  # False for NaN and infinity too
+
+    def _in_fp32(self, batch: Float, engine: Engine) -> Float:
+        if self._exact is None:
+            choice, settings = self._runner.choice, self._settings
+            request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
+            self._exact = engine.open(self.model, self.weights, request)
+        return self._exact(batch)
+
+    def close(self) -> None:
+        """Frees the engines."""
+        for runner in (self._runner, self._exact):
+            if runner is not None:
+                runner.close()
+
+
+class _Result:
+    """A restored image that is being put together from its tiles."""
+
+    def __init__(
+        self, image: Image, read: Reader, enlarge: int, spec: ModelSpec, strength: float
+    ) -> None:
+        self._read, self._scale, self._strength = read, spec.scale, strength
+        self._gray = image.is_gray
+        factor = enlarge * spec.scale
+        height, width = factor * image.height, factor * image.width
+        channels = 1 if self._gray else spec.channels
+        large = height * width * channels > _LARGE and image.depth != "float32"
+        self._depth: Depth = "uint16" if large else "float32"
+        self.pixels: Pixels = np.empty((height, width, channels), self._depth)
+
+    def keep(self, window: Window, part: Float) -> None:
+        """Puts a part, (h, w, C) float32, in its place."""
+        if self._strength < 1:
+            part = self._strength * part + (1 - self._strength) * self._read(window)
+        if self._gray:
+            part = part.mean(axis=2, keepdims=True, dtype=np.float32)
+        rows = slice(self._scale * window.top, self._scale * window.bottom)
+        columns = slice(self._scale * window.left, self._scale * window.right)
+        self.pixels[rows, columns] = pixels_from_float(part, self._depth)
