@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import TrainingError, confined
-from imgfx_train.request import Request, as_begun, command_line, processor
-from imgfx_train.sizes import sized_model, sizes_of
+from imgfx_train.launch import launch
+from imgfx_train.request import Request
+from imgfx_train.sizes import sizes_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from imgfx.catalog import Catalog
-    from imgfx.model import Model, ModelSpec
-    from imgfx.training.recipe import Recipe, Task
-    from imgfx_train.processes import Processes
-    from imgfx_train.run import Plan, Run
-    from imgfx_train.schedule import Length
 
 
 @click.command("train")
@@ -141,7 +130,7 @@ def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> 
     """
     request = Request(model=model, out=out or Path(f"{model}.safetensors"), **options)
     _refuse_contradictions(request)
-    came = _train(catalog, request)
+    came = launch(catalog, request)
     if came is not None:
         click.echo(f"imgfx: stopped; go on with --resume --out {request.out}", err=True)
         raise click.exceptions.Exit(128 + came)  # what a shell reports of a signal
@@ -163,234 +152,3 @@ def _refuse_contradictions(request: Request) -> None:
     if request.out.suffix != ".safetensors":
         # The other files of the run are named after it; one must not be named like another.
         raise click.UsageError(f"--out {request.out}: the name must end in .safetensors")
-
-
-def _train(catalog: Catalog, request: Request) -> int | None:
-    """Runs to the end, or to the first interrupt; answers the signal, or None at the end."""
-    import torch
-
-    from imgfx.engines.torch_engine import choose_device
-    from imgfx_train.learner import Learner
-    from imgfx_train.processes import joined
-    from imgfx_train.run import Run
-
-    model = sized_model(catalog.model(request.model), request.size)
-    if model.recipe is None:
-        raise TrainingError(f"{model.name} offers no recipe to train it by")
-    state = _state(model, request)
-    if state is not None:
-        request = as_begun(request, state)
-    with confined(f"the recipe of {model.name}"):
-        recipe = _recipe(model.recipe(), request)
-    device = choose_device(request.device)
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
-    torch.manual_seed(request.seed)
-    with joined(device) as processes:
-        plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
-        if processes.leads:
-            said = f"{plan.facts['data']}; {device}, {plan.facts['precision']}"
-            click.echo(f"imgfx: {model.name}: {said}", err=True)
-        learner = Learner(task, recipe, device, plan.facts["precision"], processes)
-        with _interrupts() as interrupted:
-            run = Run(plan, task, learner, lambda: bool(interrupted), processes)
-            finished = _executed(run, state, processes)
-            return None if finished else next(iter(interrupted), signal.SIGINT)
-
-
-def _prepared(
-    catalog: Catalog,
-    model: Model,
-    recipe: Recipe,
-    request: Request,
-    state: Mapping[str, Any] | None,
-    device: str,
-    processes: Processes,
-) -> tuple[Plan, Task]:
-    """What is to be done, and the data loaded; an interrupt until here changes no file."""
-    network, spec = _network(model, request, state)
-    with confined(f"the recipe of {model.name}"):
-        task = _taught(_task(recipe, request, network), catalog, request, device)
-    # One process's measurement of what is faster must do for all.
-    (precision,) = processes.agree(_precision(request, recipe, device))
-    known = {"data": task.describe_data(), "origin": _origin(request, state)}
-    plan = _plan(model, spec, recipe, request, known, device, precision, processes)
-    return plan, task
-
-
-def _executed(run: Run, state: Mapping[str, Any] | None, processes: Processes) -> bool:
-    """Runs from the start, or from where the state was saved; answers whether to the end."""
-    from imgfx_train.card import write_card
-
-    if state is None:
-        run.start_anew()
-    else:
-        run.resume(state)
-    with (
-        confined(f"training {run.plan.model.name}"),
-        _shown(run.plan.length, quiet=not processes.leads) as show,
-    ):
-        finished = run.execute(show)
-    if processes.leads:
-        write_card(run, finished)
-    return finished
-
-
-def _task(recipe: Recipe, request: Request, network: nn.Module) -> Task:
-    from imgfx.training.recipe import ValidatedOn
-
-    task = recipe.task(request.data, request.exclude, request.batch, network)
-    if not request.validation:
-        return task
-    if not isinstance(task, ValidatedOn):
-        raise click.UsageError(f"{request.model} has no use for --validation")
-    return task.validated_on(request.validation)
-
-
-def _taught(task: Task, catalog: Catalog, request: Request, device: str) -> Task:
-    """The task with the teachers that are asked for.
-
-    Raises:
-        TrainingError: it cannot be taught, or not by these.
-    """
-    from imgfx.training.recipe import Teachable
-    from imgfx_train.teachers import teacher_of
-
-    if not request.teachers:
-        return task
-    if not isinstance(task, Teachable):
-        raise TrainingError(f"--teacher: {request.model} cannot be taught; leave it out")
-    return task.taught_by([teacher_of(catalog.model(name), device) for name in request.teachers])
-
-
-def _recipe(recipe: Recipe, request: Request) -> Recipe:
-    changes: dict[str, Any] = {}
-    if request.rate is not None:
-        changes["rate"] = request.rate
-    if request.batch is not None:
-        changes["batch"] = request.batch
-    return dataclasses.replace(recipe, **changes)
-
-
-def _state(model: Model, request: Request) -> Mapping[str, Any] | None:
-    """The state to resume from; None for a new run, whose files must not exist yet."""
-    from imgfx_train.state import load_state
-
-    path = request.out.with_suffix(".state")
-    if request.resume:
-        return load_state(path, model)
-    for old in (request.out, path):
-        if old.exists() and not request.overwrite:
-            raise TrainingError(
-                f"{old} exists; go on with --resume, choose another --out, or --overwrite"
-            )
-    return None
-
-
-def _network(
-    model: Model, request: Request, state: Mapping[str, Any] | None
-) -> tuple[nn.Module, ModelSpec]:
-    from imgfx.training.growth import grown_network
-    from imgfx.weights import load_weights, network_from_weights
-    from imgfx_train.state import spec_of
-
-    if request.init is not None:
-        weights = load_weights(request.init)
-        if request.grow:
-            return grown_network(model, weights, request.init), model.spec
-        # What the weights reached is measured anew when they have changed.
-        spec = dataclasses.replace(weights.spec, reach=0)
-        return network_from_weights(model, weights, request.init), spec
-    spec = model.spec if state is None else spec_of(state)
-    return model.build(spec), spec
-
-
-def _origin(request: Request, state: Mapping[str, Any] | None) -> str:
-    """Which weights the run began with; empty if with fresh ones."""
-    from imgfx.weights import load_weights
-
-    if request.init is None:
-        return "" if state is None else str(state.get("begun", {}).get("origin", ""))
-    weights = load_weights(request.init)
-    steps, minutes = (weights.training.get(name, "?") for name in ("steps", "minutes"))
-    before = weights.training.get("origin", "")
-    text = f"weights of {steps} steps, {minutes} minutes, sha256 `{weights.digest[:16]}...`"
-    return f"{text}, those from {before}" if before else text
-
-
-def _precision(request: Request, recipe: Recipe, device: str) -> str:
-    """Of the forward pass."""
-    from imgfx.engines.torch_engine import bf16_pays
-
-    precision = recipe.precision if request.precision == "auto" else request.precision
-    if precision == "auto":
-        precision = "bf16" if device == "cuda" or bf16_pays() else "fp32"
-    return precision
-
-
-def _plan(
-    model: Model, spec: ModelSpec, recipe: Recipe, request: Request,
-    known: Mapping[str, str], device: str, precision: str, processes: Processes,
-) -> Plan:  # fmt: skip
-    from imgfx_train.run import Plan
-    from imgfx_train.schedule import Length
-
-    length = Length(minutes=request.minutes)
-    if request.minutes is None:
-        length = Length(steps=request.steps or recipe.steps)
-    facts = {
-        "command": command_line(request),
-        **known,
-        "licence": "; ".join(request.licence),
-        "processor": processor(device, processes),
-        "precision": precision,
-        "batch": str(recipe.batch),
-        "rate": f"{recipe.rate:g}",
-        "seed": str(request.seed),
-        **({"teachers": " ".join(request.teachers)} if request.teachers else {}),
-    }
-    return Plan(
-        model, spec, recipe, request.out, length, request.seed,
-        checkpoint_seconds=45.0, validate_seconds=60 * request.validate_every, facts=facts,
-    )  # fmt: skip
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """What came of SIGINT and SIGTERM; a second one ends at once."""
-    came: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _shown(length: Length, *, quiet: bool) -> Iterator[Callable[[Run, Mapping[str, float]], None]]:
-    """A progress bar on stderr, with the loss and the newest figures."""
-    from tqdm import tqdm
-
-    total = 100.0 if length.minutes is not None else length.steps
-    unit = "%" if length.minutes is not None else "step"
-    layout = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
-    with tqdm(total=total, unit=unit, bar_format=layout, mininterval=1.0, disable=quiet) as bar:
-
-        def show(run: Run, losses: Mapping[str, float]) -> None:
-            done = run.progress * (total or 0)
-            values = {**losses, **run.figures}
-            if run.learner.step % 10 == 0:
-                speed = run.learner.step / max(1e-9, run.seconds)
-                shown = " ".join(f"{k} {v:.4g}" for k, v in values.items())
-                text = f"step {run.learner.step} ({speed:.2f}/s) {shown}"
-                bar.set_postfix_str(text, refresh=False)
-            bar.update(done - bar.n)
-
-        yield show
