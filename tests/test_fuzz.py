@@ -10,6 +10,7 @@ from imgfx.formats import FORMATS, sniff
 
 
 def load():
+    sys.path.insert(0, str(ROOT / "benchmarks"))  # as for a script that is run there
     spec = importlib.util.spec_from_file_location("fuzz", ROOT / "benchmarks" / "fuzz.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["fuzz"] = module  # where its dataclasses look for their annotations
