@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from imgfx.testing.kit.findings import Check, Finding, failed, passed, warned
+from imgfx.testing.kit.loading import mute_options
 from imgfx.testing.kit.subjects import Subject
 from imgfx.testing.processes import Ended, run
 
@@ -19,8 +20,7 @@ def subcommands(subject: Subject) -> Finding:
     for path, command in _below(subject.thing, subject.offer.name):
         if not command.help:
             return failed(f"give {path!r} a docstring: it is what --help says")
-        options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-        mute = [option.opts[0] for option in options if not option.help]
+        mute = mute_options(command)
         if mute:
             return warned(f"{path}: say by help=... what {', '.join(mute)} does")
     return passed()

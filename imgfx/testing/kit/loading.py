@@ -24,6 +24,7 @@ _WAITING = 2.0
 _HEAVY = {"torch", "cv2", "tensorrt", "tensorrt_rtx", "onnx", "onnxruntime", "openvino", "ray"}
 _TIMES = 3
 _LONG = 80
+_PLAIN = {"seed", "device", "engine", "precision"}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -162,13 +163,18 @@ def help_(subject: Subject) -> Finding:
             return failed(f"its help cannot be shown: {error.format_message()}")
     if not command.help:
         return failed(f"give {subject.offer.name!r} a docstring: it is what --help says\n{text}")
-    mute = [p.opts[0] for p in _options(command) if not p.help]
+    mute = mute_options(command)
     if mute:
         return warned(f"say by help=... what {', '.join(mute)} does")
     hidden = sorted(_of_a_run(command))
     if hidden:
         return warned(f"{', '.join(hidden)} is an option of whole runs too, and hides that one")
     return passed()
+
+
+def mute_options(command: click.Command) -> list[str]:
+    """Options without help, but for those whose names say all."""
+    return [p.opts[0] for p in _options(command) if not p.help and p.name not in _PLAIN]
 
 
 def _options(command: click.Command) -> list[click.Option]:
