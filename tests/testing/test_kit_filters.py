@@ -132,7 +132,7 @@ def test_a_right_filter_passes_every_check(examined):
     assert failures(results.values()) == []
     assert list(results) == [
         "listing", "hooks", "import", "deprecations", "help", "start", "images", "dtype", "finite",
-        "range", "rounding", "depth", "alpha", "metadata", "name", "gray", "input", "repeat",
+        "range", "rounding", "depth", "repeat", "alpha", "metadata", "name", "gray", "input",
         "tiles", "process", "stdout", "pipe",
     ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from imgfx.engines.torch_engine import TorchEngine
 from imgfx.errors import ImgfxError, surprise
 from imgfx.model import Model, ModelSpec
 from imgfx.testing.kit.findings import Check, Finding, failed, passed, skipped
-from imgfx.testing.kit.models import ModelSubject
+from imgfx.testing.kit.model_subject import ModelSubject
 from imgfx.testing.kit.subjects import Subject
 from imgfx.testing.kit.untrained import untrained
 from imgfx.weights import Weights

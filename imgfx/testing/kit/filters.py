@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from imgfx.image import Image
 from imgfx.testing.compare import Difference, difference
+from imgfx.testing.kit.complaints import all_of, blamed, told
 from imgfx.testing.kit.findings import Check, Finding, NotReadyError, failed, passed, warned
 from imgfx.testing.kit.trials import FilterSubject, Trial
 
@@ -18,9 +19,6 @@ _SAME_PICTURE = 0.02
 _REPEATED = 1e-6
 _FEW = 16
 """Different values, of which an image is made on purpose."""
-
-Complaint = Callable[[Image, Image], str]
-"""(given, result) -> what is wrong; empty if nothing."""
 
 
 def starts(subject: FilterSubject) -> Finding:
@@ -38,13 +36,13 @@ def images(subject: FilterSubject) -> Finding:
     wrong = {k: t for k, t in subject.evidence.trials.items() if t.error and t.blamed == "images"}
     broken = {key: trial.error for key, trial in wrong.items() if not trial.refused}
     if broken:
-        return failed(_told(broken))
+        return failed(told(broken))
     if len(wrong) == len(subject.evidence.trials) and subject.evidence.made:
         raise NotReadyError(f"its weights are untrained: {_first(wrong)}")
     if len(wrong) == len(subject.evidence.trials):
         return failed(f"refuses every sample: {_first(wrong)}")
     if wrong:
-        return warned(f"refuses {_told({key: trial.error for key, trial in wrong.items()})}")
+        return warned(f"refuses {told({key: trial.error for key, trial in wrong.items()})}")
     return passed(f"{len(subject.evidence.trials)} kinds")
 
 
@@ -52,37 +50,17 @@ def _first(trials: Mapping[str, Trial]) -> str:
     return next(iter(trials.values())).error
 
 
-def _told(complaints: Mapping[str, str]) -> str:
-    """Complaints with the samples that each is about."""
-    samples: dict[str, list[str]] = {}
-    for key, complaint in complaints.items():
-        samples.setdefault(complaint, []).append(key)
-    return "; ".join(f"{', '.join(keys)}: {complaint}" for complaint, keys in samples.items())
-
-
-def _all(subject: FilterSubject, complaint: Complaint) -> Finding:
-    """A failure where there is something to complain of."""
-    found = {k: complaint(given, result) for k, (given, result) in subject.results.items()}
-    found = {key: text for key, text in found.items() if text}
-    return failed(_told(found)) if found else passed()
-
-
-def _blamed(subject: FilterSubject, check: str) -> dict[str, str]:
-    trials = subject.evidence.trials.items()
-    return {key: trial.error for key, trial in trials if trial.error and trial.blamed == check}
-
-
 def dtype(subject: FilterSubject) -> Finding:
     """Pixels of a dtype that an image can have; the depth to write is kept."""
-    refused = _blamed(subject, "dtype")
+    refused = blamed(subject, "dtype")
     if refused:
-        return failed(f"{_told(refused)}; answer .astype(np.float32)")
+        return failed(f"{told(refused)}; answer .astype(np.float32)")
 
     def changed(given: Image, result: Image) -> str:
         kept = given.depth == result.depth
         return "" if kept else f"depth {given.depth} becomes {result.depth}: use image.with_pixels"
 
-    return _all(subject, changed)
+    return all_of(subject, changed)
 
 
 def finite(subject: FilterSubject) -> Finding:
@@ -92,7 +70,7 @@ def finite(subject: FilterSubject) -> Finding:
         wrong = int((~np.isfinite(result.pixels)).sum())
         return f"{wrong} values are NaN or infinite: divisions by 0 or logarithms" if wrong else ""
 
-    return _all(subject, complaint)
+    return all_of(subject, complaint)
 
 
 def range_(subject: FilterSubject) -> Finding:
@@ -105,7 +83,7 @@ def range_(subject: FilterSubject) -> Finding:
         low, high = float(values.min()), float(values.max())
         return f"floats from {low:.4g} to {high:.4g}: they mean [0, 1]; begin with image.floats"
 
-    return _all(subject, complaint)
+    return all_of(subject, complaint)
 
 
 def rounding(subject: FilterSubject) -> Finding:
@@ -116,7 +94,7 @@ def rounding(subject: FilterSubject) -> Finding:
             return ""
         return f"{given.pixels.dtype} is rounded to uint8: answer floats, sinks round"
 
-    found = _all(subject, complaint)
+    found = all_of(subject, complaint)
     if found.status == "pass" and _on_8_bits(subject):
         return warned("floats are multiples of 1/255: do not round, sinks do")
     return found
@@ -150,84 +128,6 @@ def depth(subject: FilterSubject) -> Finding:
     return passed()
 
 
-def alpha(subject: FilterSubject) -> Finding:
-    """Kept, and of the pixels' size."""
-    refused = _blamed(subject, "alpha")
-    if refused:
-        return failed(
-            f"{_told(refused)}; give it along: image.with_pixels(pixels, alpha), resized by "
-            "imgfx.api.resize"
-        )
-
-    def lost(given: Image, result: Image) -> str:
-        return "alpha is lost" if given.alpha is not None and result.alpha is None else ""
-
-    found = _all(subject, lost)
-    if found.status == "fail":
-        return failed(f"{found.reason}: answer image.with_pixels(pixels), which keeps it")
-    changed = [k for k, (given, result) in subject.results.items() if _changes_alpha(given, result)]
-    return warned(f"{', '.join(changed)}: alpha is changed") if changed else passed()
-
-
-def _changes_alpha(given: Image, result: Image) -> bool:
-    """Whether alpha of one size has other values; of another size, another mean."""
-    if given.alpha is None or result.alpha is None:
-        return False
-    before, after = Image(given.alpha[..., None]).floats, Image(result.alpha[..., None]).floats
-    if before.shape == after.shape:
-        return not np.allclose(before, after, atol=1e-6)
-    return abs(float(before.mean()) - float(after.mean())) > 0.05
-
-
-def metadata(subject: FilterSubject) -> Finding:
-    """EXIF, XMP, ICC and resolution, and whatever else rides along, are kept."""
-    given, result = _pair(subject, "metadata")
-    lost = [
-        name
-        for name, value in vars(given.metadata).items()
-        if value is not None and getattr(result.metadata, name) is None
-    ]
-    if lost:
-        return failed(f"{', '.join(lost)} are lost: answer image.with_pixels(pixels)")
-    changed = [n for n, v in vars(given.metadata).items() if getattr(result.metadata, n) != v]
-    return warned(f"{', '.join(changed)} are changed") if changed else passed()
-
-
-def name(subject: FilterSubject) -> Finding:
-    """The name of the output's file is kept."""
-
-    def complaint(given: Image, result: Image) -> str:
-        kept = (given.name, given.source, given.folder) == (
-            result.name,
-            result.source,
-            result.folder,
-        )
-        return "" if kept else "the name is lost: answer image.with_pixels(pixels)"
-
-    return _all(subject, complaint)
-
-
-def gray(subject: FilterSubject) -> Finding:
-    """Gray stays gray, unless the stage makes colours on purpose."""
-    _, result = _pair(subject, "gray")
-    return passed() if result.is_gray else warned("makes RGB of gray; all right if meant so")
-
-
-def _pair(subject: FilterSubject, key: str) -> tuple[Image, Image]:
-    pair = subject.results.get(key)
-    if pair is None:
-        raise NotReadyError(f"no image of {key} came back")
-    return pair
-
-
-def input_(subject: FilterSubject) -> Finding:
-    """What went in is left as it was."""
-    touched = [key for key, trial in subject.evidence.trials.items() if trial.touched]
-    if touched:
-        return failed(f"{', '.join(touched)}: the input's array is written to; work on a copy")
-    return passed()
-
-
 def repeat(subject: FilterSubject) -> Finding:
     """The same image comes out the same, behind others and in a new start."""
     first = subject.result("rgb")
@@ -255,10 +155,5 @@ CHECKS = [
     Check("range", range_),
     Check("rounding", rounding),
     Check("depth", depth),
-    Check("alpha", alpha),
-    Check("metadata", metadata),
-    Check("name", name),
-    Check("gray", gray),
-    Check("input", input_),
     Check("repeat", repeat),
 ]

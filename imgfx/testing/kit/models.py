@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import nn
 
 from imgfx.engines import gate
-from imgfx.errors import ImgfxError, surprise
-from imgfx.model import Model, ModelSpec
+from imgfx.errors import surprise
 from imgfx.testing.kit import networks
 from imgfx.testing.kit.findings import (
     Check,
@@ -20,11 +17,9 @@ from imgfx.testing.kit.findings import (
     skipped,
     warned,
 )
-from imgfx.testing.kit.subjects import Subject
-from imgfx.testing.kit.untrained import weights_of
+from imgfx.testing.kit.model_subject import ModelSubject
 from imgfx.testing.processes import run
 from imgfx.training.recipe import Recipe
-from imgfx.weights import Weights, network_from_weights
 
 _BEYOND = 0.5
 """A generator's images may be out of [0, 1] by so much; sinks clip."""
@@ -35,80 +30,6 @@ _ROWS = 1e-5
 _BORDER = 2e-5
 _PATIENCE = 550.0
 """Seconds for two steps of training."""
-
-
-class ModelSubject(Subject):
-    """A model, with its own weights, those that were given, or untrained ones."""
-
-    @property
-    def model(self) -> Model:
-        """The model."""
-        model: Model = self.thing
-        return model
-
-    @cached_property
-    def weights_error(self) -> str:
-        """Why there is no network with weights; empty if there is one."""
-        try:
-            _ = self._opened
-        except ImgfxError as error:
-            return error.format_message()
-        except Exception as error:  # noqa: BLE001  # building a network runs the plugin's code
-            return f"its network cannot be built: {surprise(error)}"
-        return ""
-
-    @cached_property
-    def _opened(self) -> tuple[Weights, nn.Module]:
-        weights = weights_of(self.model, self.given.weights)
-        return weights, network_from_weights(self.model, weights)
-
-    @property
-    def weights(self) -> Weights:
-        """The weights.
-
-        Raises:
-            NotReadyError: there are none.
-        """
-        if self.weights_error:
-            raise NotReadyError("its weights do not load")
-        return self._opened[0]
-
-    @property
-    def network(self) -> nn.Module:
-        """The network, in evaluation mode."""
-        _ = self.weights
-        return self._opened[1]
-
-    @property
-    def spec(self) -> ModelSpec:
-        """As the weights have it."""
-        return self.weights.spec
-
-    @property
-    def restorer(self) -> nn.Module:
-        """The network, of a model that turns images into images.
-
-        Raises:
-            NotReadyError: it is another one.
-        """
-        if self.spec.latent:
-            raise NotReadyError("a generator has no input image")
-        if hasattr(self.network, "features"):
-            raise NotReadyError("its network is for `features`, not for images")
-        return self.network
-
-    @property
-    def fit(self) -> nn.Module:
-        """The restorer, if it runs on what its spec says.
-
-        Raises:
-            NotReadyError: it does not.
-        """
-        network = self.restorer
-        for check in (channels, scale, multiple_of):
-            if check(self).status == "fail":
-                raise NotReadyError("its spec is not true yet")
-        return network
 
 
 def weights(subject: ModelSubject) -> Finding:
@@ -169,9 +90,22 @@ def multiple_of(subject: ModelSubject) -> Finding:
     return failed(f"multiple_of={spec.multiple_of}, but at {trouble}; {hint}")
 
 
+def _fit(subject: ModelSubject) -> nn.Module:
+    """The restorer, if it runs on what its spec says.
+
+    Raises:
+        NotReadyError: it does not.
+    """
+    network = subject.restorer
+    for check in (channels, scale, multiple_of):
+        if check(subject).status == "fail":
+            raise NotReadyError("its spec is not true yet")
+    return network
+
+
 def halo(subject: ModelSubject) -> Finding:
     """At least as far as the layers see, so that tiles equal the whole."""
-    network, spec = subject.fit, subject.spec
+    network, spec = _fit(subject), subject.spec
     found = networks.measured_radius(subject.model.build, spec)
     if found.everywhere:
         return failed(
@@ -201,7 +135,7 @@ def _outputs(subject: ModelSubject, network: nn.Module) -> torch.Tensor:
 def _runnable(subject: ModelSubject) -> nn.Module:
     """The network of any kind; of a restorer one whose spec is true."""
     images = not subject.spec.latent and not hasattr(subject.network, "features")
-    return subject.fit if images else subject.network
+    return _fit(subject) if images else subject.network
 
 
 def output(subject: ModelSubject) -> Finding:

@@ -108,10 +108,10 @@ def _source(_catalog: Catalog) -> Kind:
 
 
 def _filter(_catalog: Catalog) -> Kind:
-    from imgfx.testing.kit import filter_runs, filters
+    from imgfx.testing.kit import filter_runs, filters, keeping
     from imgfx.testing.kit.trials import FilterSubject
 
-    return FilterSubject, [*loading.COMMANDS, *filters.CHECKS, *filter_runs.CHECKS]
+    return FilterSubject, [*loading.COMMANDS, *filters.CHECKS, *keeping.CHECKS, *filter_runs.CHECKS]
 
 
 def _sink(_catalog: Catalog) -> Kind:
@@ -128,7 +128,8 @@ def _command(_catalog: Catalog) -> Kind:
 
 def _model(catalog: Catalog) -> Kind:
     from imgfx.testing.kit.engines import checks_on_engines
-    from imgfx.testing.kit.models import CHECKS, ModelSubject
+    from imgfx.testing.kit.model_subject import ModelSubject
+    from imgfx.testing.kit.models import CHECKS
 
     return ModelSubject, [*loading.OFFERED, *CHECKS, *checks_on_engines(catalog)]
 
