@@ -97,7 +97,7 @@ class Completer(click.Command):
         for parameter in command.params if command is not None else ():
             if isinstance(parameter, click.Argument):
                 shown = parameter.metavar or ""
-                kinds = _LISTED.get(shown)
+                kinds = _LISTED.get(shown.strip("[]."))
                 if kinds:
                     yield from _beginning(self._registry.names(*kinds), incomplete)
                 elif shown.startswith(_FILES):

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from imgfx.offers import MAKERS, Offer, called_name, first_text, source_path
+from imgfx.options import run_options
 
 _CORE = ("stage.py",)
 """Sources of our own in which decorators are kept that plugins use."""
@@ -30,7 +31,10 @@ def outline(offer: Offer) -> click.Command | None:
     for tree in trees:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and _names(node, offer.name):
-                return _command(node, offer.name, _sub_commands(trees, offer), shared)
+                command = _command(node, offer.name, _sub_commands(trees, offer), shared)
+                if any(_lends_run_options(other, node.name) for other in tree.body):
+                    command.params += run_options()
+                return command
             made = _made_by_model(node, offer.name)
             if made is not None:
                 return made
@@ -69,6 +73,15 @@ def _names(function: ast.FunctionDef, name: str) -> bool:
     )
 
 
+def _lends_run_options(node: ast.stmt, function: str) -> bool:
+    """Whether it is `function.params += run_options()`."""
+    return (
+        isinstance(node, ast.AugAssign)
+        and ast.unparse(node.target) == f"{function}.params"
+        and called_name(node.value) == "run_options"
+    )
+
+
 def _command(
     function: ast.FunctionDef,
     name: str,
@@ -87,8 +100,9 @@ def _command(
 def _sub_commands(trees: list[ast.Module], offer: Offer) -> dict[str, ast.FunctionDef]:
     """By name, the functions of a package that are made into commands and not offered as such."""
     functions = [n for tree in trees for n in tree.body if isinstance(n, ast.FunctionDef)]
-    distribution = offer.entry_point.dist
-    offered = {point.name for point in distribution.entry_points} if distribution else set()
+    distribution, group = offer.entry_point.dist, offer.entry_point.group
+    points = distribution.entry_points if distribution else ()
+    offered = {point.name for point in points if point.group == group}
     named = {_inner_name(function): function for function in functions}
     return {name: function for name, function in named.items() if name and name not in offered}
 

@@ -62,7 +62,7 @@ def complete(imgfx):
         ("open a.jpg denoise-ae --s", ["--strength", "--sigma"]),
         ("open a.jpg superres-rednet --scale ", ["1", "2", "3", "4"]),
         ("open a.jpg superres-rednet --weights ", ["file,"]),
-        ("open a.jpg gan", []),
+        ("open a.jpg gan", ["gan"]),  # as the beginning of a file's name
         ("open a.jpg --runner ", ["local", "ray"]),
         ("open denoise-ae superres-rednet --wei", ["--weights"]),
         ("train denoise-ae --prec", ["--precision"]),
@@ -73,6 +73,10 @@ def complete(imgfx):
         ("plugins doc", ["doctor"]),
         ("plugins list --j", ["--json"]),
         ("nonsense", []),
+        ("run --cha", ["--chain"]),
+        ("run --chain a.toml --eng", ["--engine"]),
+        ("run --chain a.toml sav", ["save"]),
+        ("chain sa", ["save"]),
     ],
 )
 def test_what_may_come_next(complete, line, found):

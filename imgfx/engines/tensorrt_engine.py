@@ -1,7 +1,8 @@
-"""TensorRT: networks compiled for NVIDIA GPUs, by `tensorrt` (10 or newer) or `tensorrt_rtx`.
+"""TensorRT: networks compiled for NVIDIA GPUs, by `tensorrt` or `tensorrt_rtx`.
 
-One code serves both packages. Networks are strongly typed: fp16 means that the exported graph is in
-half precision where the network is, and the image itself stays fp32.
+One code serves both packages, the former from version 10 on. Networks are strongly typed: fp16
+means that the exported graph is in half precision where the network is, and the image itself stays
+fp32.
 """
 
 from __future__ import annotations
