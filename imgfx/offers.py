@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from imgfx.hookspecs import API_VERSION, GROUPS, PROJECT
+from imgfx.hookspecs import API_VERSION, GROUPS, KINDS, PROJECT
 
 PACKAGES = "IMGFX_PLUGINS"
 """Environment: the only packages whose plugins are found, by commas; empty for none but ours."""
@@ -105,7 +105,8 @@ def installed_offers() -> list[Offer]:
         if known and kind:
             version = int(known[2])
             found += [Offer(p.name, kind, p, version) for p in points.select(group=group)]
-    return sorted(found, key=lambda offer: (offer.name, offer.package, offer.version))
+    place = {kind: number for number, kind in enumerate(KINDS)}
+    return sorted(found, key=lambda o: (o.name, o.package, place[o.kind], o.version))
 
 
 def allowed_offers(offers: Iterable[Offer]) -> tuple[list[Offer], list[Offer]]:
