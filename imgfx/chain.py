@@ -54,7 +54,7 @@ def split_line(
         elif not pieces:
             raise click.UsageError(_unknown(word, registry))
         else:
-            if not values and pieces[-1].command.kind == "source":
+            if not values and _reads_files(pieces[-1].command):
                 _refuse_mistyped(word, registry)
             pieces[-1].words.append(word)
         if values:
@@ -64,8 +64,16 @@ def split_line(
     return pieces
 
 
+def _reads_files(command: StageCommand) -> bool:
+    """Whether it is a source whose arguments are files."""
+    return command.kind == "source" and any(
+        isinstance(parameter, click.Argument) and isinstance(parameter.type, click.Path)
+        for parameter in command.params
+    )
+
+
 def _refuse_mistyped(word: str, registry: Registry) -> None:
-    """A word among a source's paths that is no file but nearly a stage's name.
+    """A word among paths to read that is no file but nearly a stage's name.
 
     Raises:
         click.UsageError: it is one.

@@ -6,6 +6,7 @@
     │   └── EncodeError       the image cannot be written in that format or place
     ├── WeightsError          a weights file is missing, damaged or of another model
     ├── EngineError           an engine, device or precision cannot be had
+    │   ├── DeviceError       the engine could, but its device is not there
     │   └── OutOfMemoryError  a network needs more memory than there is
     ├── PluginError           a plugin failed to load or broke its contract
     ├── TrainingError         data or state that cannot be trained on
@@ -57,6 +58,10 @@ class WeightsError(ImgfxError):
 
 class EngineError(ImgfxError):
     """The engine, device or precision asked for cannot be had here."""
+
+
+class DeviceError(EngineError):
+    """The engine could do it, but the device that it needs is not there."""
 
 
 class OutOfMemoryError(EngineError):

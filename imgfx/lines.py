@@ -91,7 +91,7 @@ class TypedLines:
 
     def _known(self, piece: Piece, stage: Stage, options: Sequence[click.Option] = ()) -> Stage:
         """A stage that knows how to be made elsewhere, and how provenance names it."""
-        step = step_of(piece, self._registry, options)
+        step = None if stage.kind == "sink" else step_of(piece, self._registry, options)
         return replace(stage, step=step, full_name=self._registry.full_name(piece.command))
 
     def run(self, lines: Sequence[Line], settings: Mapping[str, Any]) -> None:

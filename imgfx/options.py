@@ -9,6 +9,11 @@ import click
 
 def run_options() -> list[click.Option]:
     """The options of a whole run."""
+    return [*_of_models(), *_of_images(), *_of_what_is_said()]
+
+
+def _of_models() -> list[click.Option]:
+    """What runs networks, where, and how much at a time."""
     return [
         click.Option(
             ["--device"], type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
@@ -42,6 +47,12 @@ def run_options() -> list[click.Option]:
             ["--ray-address", "runner_address"], metavar="ADDRESS",
             help="With --runner ray: the cluster; else RAY_ADDRESS, or a Ray of one's own.",
         ),
+    ]  # fmt: skip
+
+
+def _of_images() -> list[click.Option]:
+    """Which images are made, and what goes into them."""
+    return [
         click.Option(
             ["--max-pixels"], type=click.FloatRange(0), default=500.0, show_default=True,
             metavar="MEGAPIXELS", callback=_no_nan,
@@ -64,6 +75,12 @@ def run_options() -> list[click.Option]:
             help="Write into each image how it was made; --no-provenance also removes what it says "
             "of earlier runs.",
         ),
+    ]  # fmt: skip
+
+
+def _of_what_is_said() -> list[click.Option]:
+    """Reports and plans."""
+    return [
         click.Option(
             ["--report"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
             help="Write a JSON report.",

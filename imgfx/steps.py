@@ -60,11 +60,14 @@ def public_name(command: StageCommand, registry: Registry) -> tuple[str, str]:
 
 
 def step_of(piece: Piece, registry: Registry, run_options: Sequence[click.Option] = ()) -> Step:
-    """A stage with all its options, and the digests of the files that they name."""
+    """A stage with all its options; of a filter also the digests of the files that they name.
+
+    A source's files are the images themselves: reading them all here would read them twice.
+    """
     parameters = piece.command.params
     used = values_of(piece, run_options).used
     name, version = public_name(piece.command, registry)
-    files = dict(_digests(parameters, used))
+    files = dict(_digests(parameters, used)) if piece.command.kind == "filter" else {}
     return Step(name, version, without_folders(parameters, used), files)
 
 

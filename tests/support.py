@@ -63,6 +63,25 @@ class Site:
         (information / "entry_points.txt").write_text(text)
 
 
+NEGATIVE = '''"""Turn an image into its negative."""
+
+from imgfx.api import hookimpl, image_filter
+
+
+@image_filter("NAME")
+def negative(image):
+    """Turn an image into its negative."""
+    BODY
+    return image.with_pixels(255 - image.pixels)
+
+
+@hookimpl
+def imgfx_stages():
+    return [negative]
+'''
+"""The source of a plugin: replace NAME by the filter's, BODY by what it does first."""
+
+
 def picture(height: int, width: int, channels: int = 3, *, seed: int = 0) -> np.ndarray:
     """(H, W, C) float32 in [0, 1]: smooth shapes with some texture, different in each channel."""
     rng = np.random.default_rng(seed)

@@ -8,24 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pytest
-from support import PROGRAM, Site, pixels
-
-GOOD = '''"""Turn an image into its negative."""
-
-from imgfx.api import hookimpl, image_filter
-
-
-@image_filter("NAME")
-def negative(image):
-    """Turn an image into its negative."""
-    BODY
-    return image.with_pixels(255 - image.pixels)
-
-
-@hookimpl
-def imgfx_stages():
-    return [negative]
-'''
+from support import NEGATIVE, PROGRAM, Site, pixels
 
 
 @dataclass(frozen=True)
@@ -33,7 +16,7 @@ class Broken:
     """A plugin, and the line that its use ends with."""
 
     reason: str
-    source: str = GOOD
+    source: str = NEGATIVE
     kind: str = "filters"
     version: int = 1
     entry: str = "NAME"
@@ -47,7 +30,7 @@ class Broken:
 
 def at_work(body: str, reason: str) -> Broken:
     """A filter that is found and loaded, and breaks at the image."""
-    return Broken(reason, GOOD.replace("BODY", body))
+    return Broken(reason, NEGATIVE.replace("BODY", body))
 
 
 MODEL = '''"""A model that is none."""
@@ -62,7 +45,7 @@ def imgfx_models():
 
 # Broken when they are written down or imported, when their hooks are called, and at work.
 BROKEN = {
-    "missing-import": Broken("No module named 'nowhere'", "import nowhere\n" + GOOD),
+    "missing-import": Broken("No module named 'nowhere'", "import nowhere\n" + NEGATIVE),
     "syntax": Broken("SyntaxError", "def broken(:\n"),
     "bytes": Broken("is broken (", "\x00"),
     "exits": Broken("SystemExit", "raise SystemExit(0)\n"),
@@ -71,13 +54,19 @@ BROKEN = {
     "gone": Broken("ModuleNotFoundError", entry="NAME = gone.sub:thing"),
     "future": Broken("is written for version 2 of the plugin API", version=2),
     "past": Broken("update imgfx-past", version=0),
-    "mistyped": Broken("imgfx_stagez", GOOD.replace("imgfx_stages", "imgfx_stagez")),
-    "arguments": Broken("PluginValidation", GOOD.replace("stages()", "stages(x)")),
+    "mistyped": Broken("imgfx_stagez", NEGATIVE.replace("imgfx_stages", "imgfx_stagez")),
+    "arguments": Broken("PluginValidation", NEGATIVE.replace("stages()", "stages(x)")),
     "no-hook": Broken("does not answer it", '"""Nothing."""\n'),
-    "other-name": Broken("promises 'other-name'", GOOD.replace("NAME", "else")),
-    "hook-raises": Broken("ZeroDivisionError", GOOD.replace("return [", "1 / 0; return [")),
-    "no-list": Broken("'int' object is not iterable", GOOD.replace("[negative]", "5")),
-    "wrong-kind": Broken("is no filter but source", GOOD.replace("image_filter", "source")),
+    "other-name": Broken("promises 'other-name'", NEGATIVE.replace("NAME", "else")),
+    "hook-raises": Broken("ZeroDivisionError", NEGATIVE.replace("return [", "1 / 0; return [")),
+    "hook-exits": Broken("SystemExit", NEGATIVE.replace("return [", "exit(); return [")),
+    "no-list": Broken("'int' object is not iterable", NEGATIVE.replace("[negative]", "5")),
+    "no-stage": Broken("does not answer it", NEGATIVE.replace("[negative]", "[print]")),
+    "no-filter": Broken(
+        "is no filter but Command",
+        NEGATIVE.replace("[negative]", "[__import__('click').Command('NAME')]"),
+    ),
+    "wrong-kind": Broken("is no filter but source", NEGATIVE.replace("image_filter", "source")),
     "raises": at_work("raise ValueError('too dark')", "ValueError: too dark"),
     "quits": at_work("exit()", "SystemExit"),
     "nothing": at_work("return None", "answered NoneType, no Image"),
@@ -96,7 +85,9 @@ def installed(site: Site, names=tuple(BROKEN)) -> Site:
     """The site, with these broken plugins and one that works."""
     for name in names:
         BROKEN[name].install(site, name)
-    site.install("imgfx-negative", GOOD.replace("NAME", "negative").replace("BODY", ""), "negative")
+    site.install(
+        "imgfx-negative", NEGATIVE.replace("NAME", "negative").replace("BODY", ""), "negative"
+    )
     return site
 
 
@@ -161,7 +152,7 @@ def test_starting_beside_all_of_them_takes_50_ms_longer_at_most(site, monkeypatc
     assert best_seconds(["--help"], environment) - before <= 0.05
 
 
-LOUD = GOOD.replace("BODY", "pass") + "\nopen('imported', 'a').write('NAME')\nimport torch\n"
+LOUD = NEGATIVE.replace("BODY", "pass") + "\nopen('imported', 'a').write('NAME')\nimport torch\n"
 
 
 def test_thirty_installed_plugins_are_listed_and_none_is_imported(run, site, tmp_path):
@@ -217,10 +208,10 @@ def folder(tmp_path):
     """A folder of files: one that works, two that do not."""
     place = tmp_path / "mine"
     place.mkdir()
-    (place / "invert.py").write_text(GOOD.replace("NAME", "negative").replace("BODY", ""))
+    (place / "invert.py").write_text(NEGATIVE.replace("NAME", "negative").replace("BODY", ""))
     (place / "broken.py").write_text("def broken(:\n")
-    (place / "late.py").write_text("import nowhere\n" + GOOD.replace("NAME", "late"))
-    (place / "_helper.py").write_text(GOOD.replace("NAME", "helper"))
+    (place / "late.py").write_text("import nowhere\n" + NEGATIVE.replace("NAME", "late"))
+    (place / "_helper.py").write_text(NEGATIVE.replace("NAME", "helper"))
     (place / "notes.txt").write_text("not Python")
     return place
 
@@ -261,6 +252,28 @@ def test_a_folder_that_is_not_there_is_an_error(run):
     )
 
 
+WORDS = """
+import click
+import numpy as np
+from imgfx.api import Image, Item, hookimpl, source
+
+
+class Words(list):
+    count = 1
+
+
+@source("words")
+@click.argument("text")
+def words(session, text):
+    return Words([Item(text, lambda: Image(np.zeros((1, 1, 1), np.uint8)), text)])
+
+
+@hookimpl
+def imgfx_stages():
+    return [words]
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
@@ -268,15 +281,17 @@ def test_a_folder_that_is_not_there_is_an_error(run):
         ("open a.png negativ save x.png", "did you mean 'negative'?"),
         ("open a.png gone.png save x.png", None),
         ("open a.png save negativ.png", None),
+        ("words negativ save x.png", None),
     ],
 )
 def test_a_mistyped_stage_among_paths_is_noticed(run, folder, words, hint):
+    (folder / "words.py").write_text(WORDS)
     ended = run("--plugins-dir", "mine", *words.split())
     assert (ended.code == 2) == (hint is not None)
     assert hint is None or hint in ended.err
 
 
-BOTH = GOOD.replace("NAME", "negative").replace("BODY", "pass")
+BOTH = NEGATIVE.replace("NAME", "negative").replace("BODY", "pass")
 
 
 def test_a_package_for_two_versions_of_the_api_is_taken_at_ours(run, site):

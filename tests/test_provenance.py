@@ -16,13 +16,16 @@ from support import pixels
 from support_models import TINY, write_weights
 
 from imgfx import __version__
+from imgfx.chain import Piece
 from imgfx.files import decode, encode, read_image, read_provenance
 from imgfx.image import Image, Metadata
+from imgfx.plugins import Registry
 from imgfx.provenance import PIPE, ProvenanceError, Run, Step, UsedModel, runs_of, text_of
 from imgfx.recorder import Recorded, Recorder
 from imgfx.runners import Blueprint, Maker, Part
 from imgfx.settings import Settings
 from imgfx.stage import Item
+from imgfx.steps import step_of
 from imgfx.weights import load_weights
 
 CARRYING = ["png", "jpeg", "webp", "tiff", "avif"]
@@ -252,6 +255,14 @@ def test_another_package_s_stage_is_named_with_its_package_and_its_files_by_dige
     assert list(step.files) == ["one.cube"]
     assert len(step.files["one.cube"]) == 64
     assert b"private" not in (folder / "b.png").read_bytes()
+
+
+def test_the_files_that_a_source_reads_are_not_read_for_digests(folder):
+    """They are the images themselves, and may be many."""
+    registry = Registry()
+    piece = Piece(registry.stage("open"), [str(folder / "a.png")])
+    step = step_of(piece, registry)
+    assert (step.options["paths"], step.files) == (["a.png"], {})
 
 
 def test_a_generated_image_says_its_seed_and_number(imgfx, folder):

@@ -21,7 +21,7 @@ from imgfx.engines.cache import EngineCache
 from imgfx.engines.choice import gpus
 from imgfx.engines.compiled import build_ahead, open_compiled
 from imgfx.engines.onnx import INPUT, OUTPUT
-from imgfx.errors import EngineError
+from imgfx.errors import DeviceError, EngineError
 from imgfx.hookspecs import hookimpl
 from imgfx.model import Model, ModelSpec
 from imgfx.weights import Weights
@@ -59,7 +59,7 @@ class TensorRtEngine:
         """See `Engine`. fp32 and fp16, on CUDA."""
         compiler = self._compiler(request, weights.spec)
         if request.device == "cpu" or not gpus():
-            raise EngineError("--engine tensorrt needs a CUDA device, and there is none here")
+            raise DeviceError("--engine tensorrt needs a CUDA device, and there is none here")
         return open_compiled(compiler, model, weights, request)
 
     def build(self, model: Model, weights: Weights, request: Request) -> str:
@@ -69,7 +69,7 @@ class TensorRtEngine:
         """
         compiler = self._compiler(request, weights.spec)
         if compiler.package == "tensorrt" and not gpus():
-            raise EngineError("tensorrt compiles for the GPU it finds, and there is none here")
+            raise DeviceError("tensorrt compiles for the GPU it finds, and there is none here")
         build_ahead(compiler, model, weights, EngineCache(), request.say)
         return f"{self.name} on cuda in {compiler.precision}"
 

@@ -22,7 +22,7 @@ Float = npt.NDArray[np.float32]
 
 _PATCH = 48
 _MARGIN = 12
-CROP = _PATCH + 2 * _MARGIN
+_CROP = _PATCH + 2 * _MARGIN
 _SCALES = (1, 2, 3, 4)
 _SHARES = (0.3, 0.3, 0.2, 0.2)
 
@@ -99,7 +99,7 @@ def make_task(
         degrade=degrade,
         probes=[_probe("lecture", lecture, 0), *probes],
         batch_size=batch or RECIPE.batch,
-        crop=CROP,
+        crop=_CROP,
     )
     return SoftTask.of(plain)
 
