@@ -58,7 +58,7 @@ WRONG = {
     "no docstring": (body().partition("\n")[2], "listing", "begin imgfx_wrong.py with a docstring"),
     "another name": (body().replace('filter("wrong")', 'filter("other")'), "hooks", "promises"),
     "a heavy import": ("import cv2\n" + body(), "listing import", "import cv2 inside"),
-    "a slow import": (body() + "sum(range(30_000_000))\n", "import", "beyond imgfx's"),
+    "a slow import": (body() + "sum(range(150_000_000))\n", "import", "beyond imgfx's"),
     "no help": (
         body().replace('    """Mix an image with its negative."""\n', ""),
         "help",
