@@ -18,8 +18,8 @@ from imgfx.testing.kit.subjects import Subject
 from imgfx.testing.processes import run_python
 
 _SECONDS = 0.1
-"""A plugin may take beyond imgfx itself; on a slow machine as long as imgfx. Numpy alone is near it,
-on a busy machine above: hence a warning."""
+"""A plugin may take beyond imgfx itself; on a slow machine as long as imgfx. Numpy alone comes near
+it, and on a busy machine goes beyond: hence a warning."""
 _TOO_LONG = 5
 """Times as much no import takes that is needed, on any machine."""
 _WAITING = 2.0
