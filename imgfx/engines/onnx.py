@@ -23,6 +23,7 @@ from imgfx.weights import Weights, network_from_weights
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 OPSET = 20
 """Of the graph: the version of ONNX's operators."""
@@ -54,7 +55,7 @@ def onnx_from_model(model: Model, weights: Weights, *, half: bool = False) -> by
         raise EngineError(f"{model.name}: to compile it for the first time, {needed}")
     network = fold_deconvolutions(network_from_weights(model, weights))
     if half:
-        network.half()
+        _halve(network)
     example, dimensions = _example(weights.spec)
     with _silenced(), tempfile.TemporaryDirectory() as folder:
         try:
@@ -69,6 +70,24 @@ def onnx_from_model(model: Model, weights: Weights, *, half: bool = False) -> by
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EngineError(f"{model.name}: cannot be exported to ONNX: {reason}") from error
         return path.read_bytes()
+
+
+def _halve(network: nn.Module) -> None:
+    """Makes the weights fp16, and each layer's input too, as autocast does for the torch engine.
+
+    So a network need not know of precisions; what it adds up between layers stays as it was.
+    """
+    import torch
+
+    def feed(_layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            x.half() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs
+        )
+
+    network.half()
+    for layer in network.modules():
+        if next(layer.children(), None) is None and next(layer.parameters(), None) is not None:
+            layer.register_forward_pre_hook(feed)
 
 
 def _example(spec: ModelSpec) -> tuple[torch.Tensor, dict[int, Any]]:

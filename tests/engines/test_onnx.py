@@ -48,6 +48,37 @@ MODELS = {
 }
 
 
+class Uncasting(torch.nn.Module):
+    """A network that knows nothing of precisions: it adds its input to what its layers make."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = torch.nn.GroupNorm(2, 8)
+        self.last = torch.nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, x):
+        return x + 0.1 * self.last(torch.relu(self.norm(self.first(x))))
+
+
+def test_half_precision_is_exported_whatever_the_network_does_about_it():
+    """The image itself stays fp32: only the layers are halved, as by the torch engine."""
+    spec = ModelSpec("uncasting-1", halo=2)
+    model = Model("uncasting", spec, build=lambda _spec: Uncasting())
+    weights = random_weights(model, spec)
+    batch = np.random.default_rng(0).random((1, 3, 24, 17), dtype=np.float32)
+    whole, half = (
+        onnxruntime.InferenceSession(export.onnx_from_model(model, weights, half=each)).run(
+            None, {"input": batch}
+        )[0]
+        for each in (False, True)
+    )
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - whole).max() < 1e-3
+    graph = onnx.load_from_string(export.onnx_from_model(model, weights, half=True))
+    assert {t.data_type for t in graph.graph.initializer if len(t.dims) == 4} == {10}  # FLOAT16
+
+
 def random_weights(model, spec):
     """Whose last layer is not silent, as those of fresh restorers are."""
     torch.manual_seed(3)

@@ -127,7 +127,9 @@ WRONG = {
 
 def test_a_right_filter_passes_every_check(examined):
     results = examined(body())
-    assert {result.status for result in results.values()} == {"pass", "skip"}
+    statuses = {check: result.status for check, result in results.items()}
+    assert statuses.pop("import") in ("pass", "warn")  # by the time that it took
+    assert set(statuses.values()) == {"pass", "skip"}
     assert [check for check, result in results.items() if result.status == "skip"] == ["tiles"]
     assert failures(results.values()) == []
     assert list(results) == [
