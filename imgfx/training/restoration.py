@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from imgfx.errors import TrainingError
 from imgfx.image import float_from_pixels, pixels_from_float
 from imgfx.metrics import crop_border, psnr
 from imgfx.training.photos import Photo, centre_crop, hold_out, load_photos, random_crops
-from imgfx.training.recipe import Arrays, Learner, Rng, Tensors
+from imgfx.training.recipe import Arrays, Learner, Rng, Teacher, Tensors
+from imgfx.training.teaching import answered, check_alike, mixed
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +79,8 @@ class RestorationTask:
     loss: Loss = l1_loss
     held_out: str = ""
     """Where the validation photos come from; empty where they are some of the data."""
+    teacher: nn.Module | None = None
+    """A trained network that takes the same inputs; most of each target is what it answers."""
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The one network."""
@@ -89,12 +93,35 @@ class RestorationTask:
         return {"input": inputs, "target": targets}
 
     def step(self, learner: Learner, batch: Tensors) -> Mapping[str, torch.Tensor]:
-        """One update on the loss."""
+        """One update on the loss; a teacher is asked first."""
+        target = self.target(learner, batch)
         with learner.autocast():
             output = self.network(batch["input"])
-        loss = self.loss(output.float(), batch["target"])
+        loss = self.loss(output.float(), target)
         learner.update("network", loss)
         return {"loss": loss}
+
+    def target(self, learner: Learner, batch: Tensors) -> torch.Tensor:
+        """What is to be answered: the clean patch, or mostly what the teacher does."""
+        if self.teacher is None:
+            return batch["target"]
+        return mixed(answered(learner, self.teacher, batch["input"]), batch["target"])
+
+    def taught_by(self, teachers: Sequence[Teacher]) -> RestorationTask:
+        """See `Teachable`: one network that takes the same inputs.
+
+        Raises:
+            TrainingError: more than one, or one for other images.
+        """
+        import torch
+
+        if len(teachers) > 1:
+            names = " and ".join(teacher.model for teacher in teachers)
+            raise TrainingError(f"{names} cannot teach the same inputs; name one --teacher")
+        batch = self.batch(np.random.default_rng(0))
+        inputs, clean = (torch.from_numpy(batch[name][:1]) for name in ("input", "target"))
+        check_alike(teachers[0], inputs, clean)
+        return replace(self, teacher=teachers[0].network)
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Mean RGB PSNR of each probe over the held-out photos, and their mean as `psnr`."""

@@ -23,7 +23,7 @@ Float = npt.NDArray[np.float32]
 _PATCH = 48
 _MARGIN = 12
 _CROP = _PATCH + 2 * _MARGIN
-_SCALES = (1, 2, 3, 4)
+SCALES = (1, 2, 3, 4)
 _SHARES = (0.3, 0.3, 0.2, 0.2)
 
 
@@ -56,7 +56,7 @@ def soften(images: Float, scale: int) -> Float:
 
 def drawn_scales(rng: Rng, number: int) -> npt.NDArray[np.int_]:
     """A scale for each of `number` crops."""
-    return rng.choice(_SCALES, size=number, p=_SHARES)
+    return rng.choice(SCALES, size=number, p=_SHARES)
 
 
 def degrade(clean: Float, rng: Rng) -> tuple[Float, Float]:
@@ -67,7 +67,7 @@ def degrade(clean: Float, rng: Rng) -> tuple[Float, Float]:
     sharp = np.ascontiguousarray(clean.transpose(0, 3, 1, 2))
     soft = np.empty_like(sharp)
     drawn = drawn_scales(rng, len(sharp))
-    for scale in _SCALES:
+    for scale in SCALES:
         soft[drawn == scale] = soften(sharp[drawn == scale], scale)
     middle = (..., slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN))
     return np.ascontiguousarray(soft[middle]), np.ascontiguousarray(sharp[middle])

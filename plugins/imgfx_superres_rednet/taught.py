@@ -1,9 +1,7 @@
-"""RED-Net taught by networks that enlarge small images, each by its own scale.
+"""RED-Net taught by networks that enlarge small images, each by its own scale, and by itself.
 
 A photo's fine detail cannot be told from its small image; a target that holds it makes each step's
 gradient mostly noise. What a trained network answers holds what can be told.
-
-Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015.
 """
 
 from __future__ import annotations
@@ -20,7 +18,8 @@ from imgfx.errors import TrainingError
 from imgfx.training.photos import random_crops
 from imgfx.training.recipe import Arrays, Learner, Rng, Teacher, Tensors
 from imgfx.training.restoration import RestorationTask
-from imgfx_superres_rednet.recipe import drawn_scales, small_and_soft
+from imgfx.training.teaching import answered, mixed
+from imgfx_superres_rednet.recipe import SCALES, drawn_scales, small_and_soft
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +32,6 @@ _MARGIN = 24
 """Pixels of a crop thrown away on each side: a teacher's answer is worse at the border."""
 _MIDDLE = (..., slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN))
 _SMALLEST_SCALE = 2
-_OWN = 0.2
-"""Share of the photo itself in a taught target, so that the teacher can be surpassed."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +47,26 @@ class SoftTask(RestorationTask):
         return cls(**fields)
 
     def taught_by(self, teachers: Sequence[Teacher]) -> SoftTask:
-        """See `Teachable`: networks without conditions that enlarge RGB images 2, 3 or 4 times."""
-        for teacher in teachers:
+        """See `Teachable`: networks that enlarge RGB images 2, 3 or 4 times, each for its scale.
+
+        One that takes the enlarged image teaches the scales that are left.
+        """
+        alike = [teacher for teacher in teachers if teacher.spec.scale == 1]
+        task = super().taught_by(alike) if alike else self
+        others = [teacher for teacher in teachers if teacher.spec.scale != 1]
+        for teacher in others:
             spec = teacher.spec
             if spec.scale not in (2, 3, 4) or spec.channels != 3 or spec.conditions or spec.latent:
                 raise TrainingError(
                     f"{teacher.model} cannot teach: it does not enlarge RGB images 2, 3 or 4 times"
                 )
-        known = {teacher.spec.scale: teacher.network for teacher in teachers}
+        if not others:
+            return dataclasses.replace(self, teacher=task.teacher)
+        known = {teacher.spec.scale: teacher.network for teacher in others}
         large = [photo for photo in self.training if min(photo.shape[:2]) >= _CROP]
         if not large:
             raise TrainingError(f"teachers need photos of at least {_CROP} pixels a side")
-        return dataclasses.replace(self, teachers=known, training=large)
+        return dataclasses.replace(self, teachers=known, training=large, teacher=task.teacher)
 
     def batch(self, rng: Rng) -> Arrays:
         """Inputs and targets, NCHW; for teachers the scales, the small images and whole crops."""
@@ -83,23 +88,25 @@ class SoftTask(RestorationTask):
             "scale": scales.astype(np.float32),
         }
 
-    def step(self, learner: Learner, batch: Tensors) -> Mapping[str, torch.Tensor]:
-        """One update on the loss; teachers are asked first."""
-        if self.teachers:
-            batch = {**batch, "target": self._target(learner, batch)}
-        return super().step(learner, batch)
-
-    def _target(self, learner: Learner, batch: Tensors) -> torch.Tensor:
-        """What is to be answered: of a scale with a teacher mostly what that one does."""
-        import torch
-
+    def target(self, learner: Learner, batch: Tensors) -> torch.Tensor:
+        """What is to be answered: mostly what a scale's teacher does, or else the common one."""
+        if not self.teachers:
+            return super().target(learner, batch)
         target = batch["target"].clone()
-        with torch.no_grad(), learner.autocast():
-            for scale, network in self.teachers.items():
-                rows = (batch["scale"] == scale).nonzero()[:, 0]
-                if not len(rows):
-                    continue
-                side = _CROP // scale
-                answer = network(batch["small"][rows, :, :side, :side]).float()[_MIDDLE]
-                target[rows] = answer + _OWN * (target[rows] - answer)
+        for scale in SCALES:
+            rows = (batch["scale"] == scale).nonzero()[:, 0]
+            answer = self._answer(learner, batch, scale, rows) if len(rows) else None
+            if answer is not None:
+                target[rows] = mixed(answer, target[rows])
         return target
+
+    def _answer(
+        self, learner: Learner, batch: Tensors, scale: int, rows: torch.Tensor
+    ) -> torch.Tensor | None:
+        if scale in self.teachers:
+            side = _CROP // scale
+            small = batch["small"][rows, :, :side, :side]
+            return answered(learner, self.teachers[scale], small)[_MIDDLE]
+        if self.teacher is not None:
+            return answered(learner, self.teacher, batch["input"][rows])
+        return None

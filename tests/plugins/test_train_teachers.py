@@ -10,7 +10,8 @@ from support import PHOTOS
 from imgfx.errors import TrainingError
 from imgfx.model import ModelSpec
 from imgfx.training.recipe import Teacher
-from imgfx_superres_rednet import taught
+from imgfx.training.teaching import OWN_SHARE, answered, turned, turned_back
+from imgfx_denoise_ae.recipe import make_task as denoise_task
 from imgfx_superres_rednet.model import rednet_spec
 from imgfx_superres_rednet.network import build_network
 from imgfx_superres_rednet.recipe import make_task
@@ -54,12 +55,12 @@ def test_the_target_of_a_taught_scale_is_mostly_the_teachers_answer(task):
     arrays = pupil.batch(np.random.default_rng(1))
     assert arrays["input"].shape == arrays["target"].shape == (12, 3, 48, 48)
     batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    target = pupil._target(Still(), batch).numpy()
+    target = pupil.target(Still(), batch).numpy()
     of_three = arrays["scale"] == 3
     assert 0 < of_three.sum() < 12
     own = arrays["target"]
     np.testing.assert_array_equal(target[~of_three], own[~of_three])
-    expected = 0.75 + taught._OWN * (own[of_three] - 0.75)
+    expected = 0.75 + OWN_SHARE * (own[of_three] - 0.75)
     np.testing.assert_allclose(target[of_three], expected, atol=1e-6)
     assert network.seen == [(of_three.sum(), 3, 32, 32)]
 
@@ -75,8 +76,8 @@ def test_small_and_soft_and_sharp_show_the_same_place(task):
     arrays = pupil.batch(np.random.default_rng(2))
     batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
     rows = arrays["scale"] == 2
-    mixed = arrays["input"] + taught._OWN * (arrays["target"] - arrays["input"])
-    target = pupil._target(Still(), batch).numpy()
+    mixed = arrays["input"] + OWN_SHARE * (arrays["target"] - arrays["input"])
+    target = pupil.target(Still(), batch).numpy()
     np.testing.assert_allclose(target[rows], mixed[rows], atol=1.01 / 255)  # the input is rounded
 
 
@@ -84,6 +85,64 @@ def _enlarged(image):
     from imgfx.resample import resize
 
     return resize(image.transpose(1, 2, 0), 96, 96).transpose(2, 0, 1)
+
+
+class Sloped(torch.nn.Module):
+    """Adds a slope from left to right, whatever the image's own symmetry: 0 at the left, 1 at the
+    right."""
+
+    def forward(self, images):
+        return images + torch.linspace(0, 1, images.shape[-1])
+
+
+def test_scales_without_a_teacher_of_their_own_learn_from_the_one_that_takes_their_inputs(task):
+    own, common = Bright(2), Sloped()
+    pupil = task.taught_by(
+        [Teacher("bright", ModelSpec("x", scale=2), own), Teacher("sloped", ModelSpec("x"), common)]
+    )
+    arrays = pupil.batch(np.random.default_rng(1))
+    batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    target = pupil.target(Still(), batch).numpy()
+    of_two = arrays["scale"] == 2
+    bright = 0.75 + OWN_SHARE * (arrays["target"] - 0.75)
+    np.testing.assert_allclose(target[of_two], bright[of_two], atol=1e-6)
+    added = (target - OWN_SHARE * arrays["target"]) / (1 - OWN_SHARE) - arrays["input"]
+    others = added[~of_two]
+    np.testing.assert_allclose(others.min(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(others.max(axis=(1, 2, 3)), 1, atol=1e-5)
+
+
+def test_the_mean_of_many_answers_has_the_symmetry_that_the_teacher_lacks():
+    torch.manual_seed(0)
+    inputs = torch.rand(1, 3, 8, 8)
+    answers = [answered(Still(), Sloped(), inputs) - inputs for _ in range(400)]
+    assert len({tuple(answer.flatten().tolist()) for answer in answers}) == 4  # to each side
+    np.testing.assert_allclose(torch.stack(answers).mean(0).numpy(), 0.5, atol=0.06)
+
+
+def test_all_eight_symmetries_differ_and_are_undone():
+    images = torch.rand(2, 3, 5, 7)
+    seen = [turned(images, symmetry) for symmetry in range(8)]
+    assert len({tuple(image.flatten().tolist()) for image in seen}) == 8
+    for symmetry, image in enumerate(seen):
+        assert torch.equal(turned_back(image, symmetry), images)
+
+
+def test_a_denoiser_is_taught_by_one_of_its_kind():
+    task = denoise_task([PHOTOS], (), 4, torch.nn.Identity())
+
+    class Gray(torch.nn.Module):
+        def forward(self, noisy):
+            return noisy[:, :3] * 0 + 0.5
+
+    teacher = Teacher("gray", ModelSpec("x", conditions=("sigma",)), Gray())
+    pupil = task.taught_by([teacher])
+    batch = {k: torch.from_numpy(a) for k, a in pupil.batch(np.random.default_rng(3)).items()}
+    expected = 0.5 + OWN_SHARE * (batch["target"] - 0.5)
+    torch.testing.assert_close(pupil.target(Still(), batch), expected)
+    assert torch.equal(task.target(Still(), batch), batch["target"])
+    with pytest.raises(TrainingError, match="gray and gray cannot teach the same inputs"):
+        task.taught_by([teacher, teacher])
 
 
 def test_photos_that_are_too_small_for_a_teacher_are_left_out(task):
@@ -101,7 +160,6 @@ def test_without_a_teacher_the_task_is_the_plain_one(task):
 @pytest.mark.parametrize(
     "spec",
     [
-        ModelSpec("x", scale=1),
         ModelSpec("x", scale=2, channels=1),
         ModelSpec("x", scale=2, conditions=("sigma",)),
         ModelSpec("x", latent=8),
@@ -127,8 +185,9 @@ def test_a_taught_run_is_resumed_with_its_teachers(imgfx, tmp_path):
 @pytest.mark.parametrize(
     ("model", "teacher", "message"),
     [
-        ("denoise-ae", "superres-fast-x2", "--teacher: denoise-ae cannot be taught"),
+        ("denoise-ae", "superres-fast-x2", "superres-fast-x2 cannot teach"),
         ("superres-rednet", "denoise-ae", "denoise-ae cannot teach"),
+        ("superres-rednet", "gan-generate", "gan-generate cannot teach"),
         ("superres-rednet", "nobody", "no model named 'nobody'"),
     ],
 )
