@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,8 @@ _LEAST = 64 << 20
 _MOST_ON_CUDA = 4 << 30
 _UNKNOWN = 2 << 30
 _SAID = ("out of memory", "allocate memory", "bad_alloc", "not enough memory", "bad allocation")
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_OWN_MAPPING = 4 << 20
 _GROUP = Path("/sys/fs/cgroup")
 
 
@@ -45,6 +50,19 @@ def free_memory() -> int:
     except (OSError, ValueError, StopIteration):
         pass
     return max(0, min(found))
+
+
+def return_what_is_freed() -> None:
+    """Has glibc map large buffers on their own, so that they go back as soon as they are free.
+
+    It would raise its threshold to 32 MiB once such buffers are freed, and keep the smaller ones in
+    a heap full of holes: 150 MiB of a photograph's peak. Elsewhere nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING)
 
 
 @contextmanager

@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx.engines.base import Choice, Engine, Request, Runner
-from imgfx.engines.memory import allocating, cuda_budget, processor_budget
+from imgfx.engines.memory import (
+    allocating,
+    cuda_budget,
+    processor_budget,
+    return_what_is_freed,
+)
 from imgfx.errors import EngineError
 from imgfx.hookspecs import hookimpl
 from imgfx.model import Model
@@ -39,6 +44,7 @@ class TorchRunner:
         on_cuda = choice.device.startswith("cuda")
         self.batch = 8 if on_cuda else 1
         self.memory = cuda_budget() if on_cuda else processor_budget()
+        return_what_is_freed()
         self._device, self._dtype = torch.device(choice.device), dtype
         network = fold_deconvolutions(network).to(self._device, dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -26,8 +26,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, H, W) -> the same."""
-        change: Tensor = self.second(functional.relu(self.first(x)))
-        return x + change
+        change: Tensor = self.second(functional.relu_(self.first(x)))
+        return change.add_(x)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:
@@ -67,12 +67,15 @@ class DenoisingAutoencoder(nn.Module):
         The layers run in the weights' dtype; the noise is subtracted in float32, so that a
         half-precision engine rounds the noise and never the image.
         """
+        # Sums in place and before the layers that follow: no skip is held longer than needed.
         features = functional.pixel_unshuffle(x.to(self.head.weight.dtype), 2)
         fine = self.encode_fine(self.head(features))
         half = self.encode_half(self.down_fine(fine))
         latent = self.latent(self.down_half(half))
-        half = self.decode_half(self.up_half(latent) + half)
-        fine = self.decode_fine(self.up_fine(half) + fine)
+        half = self.up_half(latent).add_(half)
+        half = self.decode_half(half)
+        fine = self.up_fine(half).add_(fine)
+        fine = self.decode_fine(fine)
         noise = functional.pixel_shuffle(self.tail(fine), 2)
         return x[:, :3].float() - noise.float()
 

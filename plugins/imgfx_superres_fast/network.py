@@ -33,7 +33,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, H, W) -> the same."""
         change: Tensor = self.second(self.activation(self.first(x)))
-        return x + change
+        return change.add_(x)
 
 
 class FastSuperResolution(nn.Module):
@@ -55,7 +55,7 @@ class FastSuperResolution(nn.Module):
         half-precision engine rounds the correction and never the image.
         """
         features = self.head(x.to(self.head.weight.dtype))
-        features = features + self.body(features)
+        features = self.body(features).add_(features)
         phases = bilinear_phases(x.float(), self._scale)
         return functional.pixel_shuffle(phases + self.tail(features).float(), self._scale)
 

@@ -52,14 +52,14 @@ class RedNet(nn.Module):
         skips: dict[int, Tensor] = {}
         features = x.to(next(self.parameters()).dtype)
         for number, layer in enumerate(self.convolutions, start=1):
-            features = functional.relu(layer(features))
+            features = functional.relu_(layer(features))
             if number % 2 == 0:
                 skips[depth - number] = features
         for number, layer in enumerate(self.deconvolutions[:-1], start=1):
             features = layer(features)
             if number in skips:
-                features = features + skips.pop(number)
-            features = functional.relu(features)
+                features.add_(skips.pop(number))
+            functional.relu_(features)
         correction: Tensor = self.deconvolutions[-1](features)
         return x.float() + correction.float()
 
