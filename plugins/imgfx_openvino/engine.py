@@ -16,6 +16,7 @@ from imgfx.engines.compiled import open_compiled
 from imgfx.errors import EngineError
 from imgfx.model import Model
 from imgfx.weights import Weights
+from imgfx_openvino.library import openvino_alone
 
 if TYPE_CHECKING:
     import openvino
@@ -55,9 +56,7 @@ class _Compiler:
     largest = 0
 
     def __init__(self, wanted: str) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = openvino_alone().Core()
         self.precision = self._precision(wanted)
 
     def _precision(self, wanted: str) -> str:

@@ -244,3 +244,32 @@ def test_a_dry_run_compiles_nothing_and_says_what_would_be(cache, imgfx, weights
     plan = json.loads(ended.out)
     assert plan["models"][0]["compiled"] is True
     assert plan["seconds"] >= 0
+
+
+TOLD = """
+import sys, threading
+from imgfx_openvino.library import openvino_alone
+openvino = openvino_alone()
+print(bool(openvino.Core().available_devices), "openvino_telemetry" in sys.modules)
+print(threading.active_count(), openvino_alone() is openvino)
+"""
+
+
+def test_nobody_is_told_that_openvino_was_imported(tmp_path):
+    """Its converter would report each import, and leave an identifier in the home folder."""
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-c", TOLD]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert said.stdout.split() == ["True", "False", "1", "True"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_converter_can_still_be_imported_by_who_wants_it():
+    code = (
+        "from imgfx_openvino.library import openvino_alone; openvino_alone();"
+        "import sys; assert not hasattr(sys.modules['openvino'], 'convert_model');"
+        "sys.modules['openvino_telemetry'] = None;"
+        "import openvino.tools.ovc as ovc; print(ovc.convert_model.__name__)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.split() == ["convert_model"]
