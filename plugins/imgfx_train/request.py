@@ -44,6 +44,10 @@ class Request:
 def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
     """The request with what the run was begun with, wherever nothing else is asked for."""
     begun = state.get("begun", {})
+    if request.steps is None and request.minutes is None:
+        request = dataclasses.replace(
+            request, steps=begun.get("steps"), minutes=begun.get("minutes")
+        )
     return dataclasses.replace(
         request,
         batch=request.batch or begun.get("batch"),

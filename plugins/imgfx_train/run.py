@@ -245,6 +245,8 @@ class Run:
             "rate_scale": self._rate_scale,
             "best": self.best,
             "begun": {
+                "steps": self.plan.length.steps,
+                "minutes": self.plan.length.minutes,
                 "batch": self.plan.recipe.batch,
                 "rate": self.plan.recipe.rate,
                 "precision": self.plan.facts.get("precision", "auto"),

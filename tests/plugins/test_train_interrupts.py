@@ -1,5 +1,6 @@
 """`imgfx train` stopped and killed, and how `--resume` goes on."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from support import PROGRAM
 from support_training import QUICK, digest, facts, recorded_steps
 
 from imgfx_superres_rednet.model import MODEL as REDNET
+from imgfx_train.request import Request, as_begun
 from imgfx_train.state import load_state
 
 
@@ -108,6 +110,25 @@ def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train, number):
     assert "of its length" in (tmp_path / "a.md").read_text()
     assert train("superres-rednet", "photos", "--steps", str(step + 2), "--resume", new=False) == 0
     assert recorded_steps()[-2:] == [step, step + 2]
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "length"),
+    [
+        (("--steps", "2"), {}, (2, None)),
+        (("--minutes", "0.001"), {}, (None, 0.001)),
+        (("--minutes", "0.001"), {"steps": 9}, (9, None)),
+        (("--steps", "2"), {"minutes": 3.0}, (None, 3.0)),
+    ],
+)
+def test_a_resumed_run_keeps_its_length_where_no_other_is_given(
+    tmp_path, train, begun, asked, length
+):
+    assert train("superres-rednet", "photos", *begun) == 0
+    nothing = {field.name: None for field in dataclasses.fields(Request)}
+    request = Request(**{**nothing, "precision": "auto", "teachers": (), **asked})
+    resumed = as_begun(request, load_state(tmp_path / "a.state", REDNET))
+    assert (resumed.steps, resumed.minutes) == length
 
 
 def test_a_kill_loses_nothing_that_was_saved(tmp_path, shelf, train):
