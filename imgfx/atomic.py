@@ -37,6 +37,7 @@ def write_whole(
     try:
         with temporary.open("xb") as file:
             _hold(file)
+            _take_rights(file, path)
             file.write(data)
             file.flush()
             before(os.fstat(file.fileno()))
@@ -50,11 +51,41 @@ def write_whole(
             temporary.unlink()
 
 
+def _take_rights(file: BinaryIO, path: Path) -> None:
+    """Of the file that will be replaced: who owns it, as far as we may say, and who may read it."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        descriptor = file.fileno()
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, found.st_uid, found.st_gid)
+        os.fchmod(descriptor, found.st_mode & 0o777)
+
+
 def _hold(file: BinaryIO) -> None:
     """Marks a temporary file as somebody's for as long as it is open."""
     if os.name == "posix":
         with contextlib.suppress(OSError):  # of file systems without locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def share(descriptor: int) -> None:
+    """Marks an open file as in use, beside others who do the same; waits for who is alone."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def is_alone(descriptor: int) -> bool:
+    """Whether nobody else shares an open file; False where that cannot be told."""
+    if os.name != "posix":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_abandoned(path: Path) -> bool:

@@ -19,6 +19,7 @@ from imgfx.chain import describe
 from imgfx.engines.base import Choice
 from imgfx.errors import ImgfxError, confined
 from imgfx.files import write_file
+from imgfx.inputs import without_own_outputs
 from imgfx.interrupts import Interrupts
 from imgfx.journal import Journal, Stamp, digest_of, remove_abandoned, stamp_of
 from imgfx.outcomes import Outcome, Report
@@ -109,7 +110,7 @@ def run_chain(
     runner = runner_named(settings.runner, registry)
     elsewhere = ElsewhereEngine() if runner.elsewhere and not settings.dry_run else None
     with _session(settings, registry, images_out, elsewhere) as session:
-        started = chain.start(session)
+        started = without_own_outputs(chain.start(session), partial(_say, not settings.quiet))
         _check_targets(chain, started)
         if settings.dry_run:
             with _ledger(chain, started, session) as ledger:

@@ -59,9 +59,9 @@ def decode(
         raise DecodeError(f"{origin}: not an image of a known format")
     try:
         width, height = declared_size(known, data) or (0, 0)
-        _check_size(width, height, width * height, most_pixels)
+        check_size(width, height, most_pixels)
         inspection = INSPECTORS[known.name](data)
-        _check_size(inspection.width, inspection.height, inspection.pixels, most_pixels)
+        check_size(inspection.width, inspection.height, most_pixels, inspection.pixels)
         samples, inspection = _samples(data, known, inspection)
         return _image_from_samples(samples, inspection, inspection.name or name)
     except DamagedError as error:
@@ -70,8 +70,19 @@ def decode(
         raise DecodeError(f"{origin}: too little memory to decode it") from error
 
 
-def _check_size(width: int, height: int, pixels: int, most_pixels: int | None) -> None:
-    """Refuses more pixels than are allowed, which may lie in a part that is larger than all."""
+def check_size(width: int, height: int, most_pixels: int | None, pixels: int = 0) -> None:
+    """Refuses more pixels than are allowed.
+
+    Args:
+        width: of the image.
+        height: of the image.
+        most_pixels: what is allowed; None allows any.
+        pixels: that the decoder makes room for, where a part of the image needs more than all.
+
+    Raises:
+        DamagedError: there are more.
+    """
+    pixels = max(pixels, width * height)
     if most_pixels is not None and pixels > most_pixels:
         part = "" if pixels <= width * height else " in parts that need more room"
         raise DamagedError(

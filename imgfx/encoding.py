@@ -19,7 +19,7 @@ from imgfx import exif
 from imgfx.decoding import rgb_from_bgr
 from imgfx.errors import EncodeError
 from imgfx.formats import Format, jpeg, png, pnm, tiff, y4m
-from imgfx.image import Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
+from imgfx.image import NO_NAME, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
 from imgfx.xmp import with_provenance
 
 _BAND = 256
@@ -76,13 +76,18 @@ def encode(
             _swap_red_and_blue(samples)
         data = _encode_pixels(samples, target, metadata, quality, stream, origin)
     if target.name == "png":
-        data = png.attach(data, metadata, image.name if stream else None)
+        data = png.attach(data, metadata, _name_of(image) if stream else None)
     elif target.name == "jpeg":
         data, more = jpeg.attach(data, metadata)
         notes += more
     elif target.name == "tiff":
         data = tiff.attach(data, metadata, alpha=samples.shape[2] == 4)
     return data, tuple(notes)
+
+
+def _name_of(image: Image) -> str | None:
+    """The name that goes along; None for an image that was given none."""
+    return None if image.name == NO_NAME and image.source is None else image.name
 
 
 def _storable_samples(image: Image, target: Format, notes: list[str]) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from imgfx import exif
 from imgfx.atomic import write_whole
-from imgfx.decoding import MOST_PIXELS, decode, megapixels, told_apart
+from imgfx.decoding import MOST_PIXELS, check_size, decode, megapixels, told_apart
 from imgfx.encoding import encode, jpeg_round_trip
-from imgfx.errors import DecodeError, EncodeError
+from imgfx.errors import DecodeError, EncodeError, ImgfxError
 from imgfx.formats import (
     INSPECTORS,
     DamagedError,
@@ -91,13 +92,18 @@ def _whole_file(path: Path, most_pixels: int | None) -> bytes:
         return file.read()
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of a file's image, upright, from its headers alone.
+def image_size(path: Path, most_pixels: int | None = None) -> tuple[int, int]:
+    """Width and height of a file's image, upright, without decoding it.
+
+    Args:
+        path: the file.
+        most_pixels: a larger image is refused; None takes any.
 
     Raises:
-        DecodeError: missing, unreadable, damaged where the headers are, or of an unknown format.
+        DecodeError: missing, unreadable, damaged where the headers are, too large, or of an unknown
+            format.
     """
-    found = _inspected(path)
+    found = _inspected(path, most_pixels)
     turned = (found.turn or exif.orientation(found.metadata.exif)) >= 5
     return (found.height, found.width) if turned else (found.width, found.height)
 
@@ -111,18 +117,26 @@ def read_provenance(path: Path) -> str | None:
     return told_apart(_inspected(path).metadata).provenance
 
 
-def _inspected(path: Path) -> Inspection:
+def _inspected(path: Path, most_pixels: int | None = None) -> Inspection:
     try:
-        data = path.read_bytes()
+        data = _whole_file(path, most_pixels)
+        known = sniff(data)
+        if known is None:
+            raise DecodeError(f"{path}: not an image of a known format")
+        check_size(*(declared_size(known, data) or (0, 0)), most_pixels)
+        found = INSPECTORS[known.name](data)
+        check_size(found.width, found.height, most_pixels, found.pixels)
     except OSError as error:
         raise DecodeError(f"{path}: cannot read: {error.strerror}") from error
-    known = sniff(data)
-    if known is None:
-        raise DecodeError(f"{path}: not an image of a known format")
-    try:
-        return INSPECTORS[known.name](data)
     except DamagedError as error:
         raise DecodeError(f"{path}: {error}") from error
+    return found
+
+
+_NO_ROOM = {
+    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE")
+} - {None}
+"""What is wrong with a whole disk, not with one file."""
 
 
 def write_file(
@@ -137,6 +151,7 @@ def write_file(
 
     Raises:
         EncodeError: it cannot be written; nothing is left behind.
+        ImgfxError: the same, and nor can any other file there be.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -146,7 +161,8 @@ def write_file(
             real = Path(os.path.realpath(path)) if path.is_symlink() else path
             write_whole(real, data, before)
     except OSError as error:
-        raise EncodeError(f"{path}: cannot write: {error.strerror}") from error
+        kind = ImgfxError if error.errno in _NO_ROOM else EncodeError
+        raise kind(f"{path}: cannot write: {error.strerror}") from error
 
 
 def write_image(path: Path, image: Image, quality: int | None = None) -> tuple[str, ...]:

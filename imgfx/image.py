@@ -12,6 +12,9 @@ import numpy.typing as npt
 Pixels = npt.NDArray[Any]
 """(H, W, C) array; C is 1 (gray) or 3 (RGB); uint8, uint16, or float32 in [0, 1]."""
 
+NO_NAME = "image"
+"""The name of an image that was given none."""
+
 Depth = Literal["uint8", "uint16", "float32"]
 
 _BAND = 1 << 22
@@ -55,7 +58,7 @@ class Image:
     depth: Depth = "uint8"
     """The depth to round to when the image is written; pixels may be float32 meanwhile."""
     metadata: Metadata = field(default_factory=Metadata)
-    name: str = "image"
+    name: str = NO_NAME
     """The stem of the output's name."""
     source: PurePath | None = None
     """Where it was read from, for messages; None when it came from a pipe or a generator."""

@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgfx import __version__
-from imgfx.atomic import TEMPORARY, is_abandoned
+from imgfx.atomic import TEMPORARY, is_abandoned, is_alone, share
 from imgfx.chain import describe
 from imgfx.errors import ImgfxError
 
@@ -70,26 +70,15 @@ class Journal:
         self._descriptor = -1
         if writable:
             self._descriptor = self._opened()
-        self._entries = {entry.output: entry for entry in self._read()}
+        self._entries = {entry.output: entry for entry in _entries_of(self._path)}
 
     def _opened(self) -> int:
         folder = self.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
-            return os.open(self._path, flags, 0o644)
+            return _held(self._path)
         except OSError as error:
             raise ImgfxError(f"{folder}: cannot write there: {error.strerror}") from error
-
-    def _read(self) -> Iterable[Entry]:
-        try:
-            text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return
-        for line in text.splitlines():
-            entry = _entry(line)
-            if entry is not None:
-                yield entry
 
     def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
         """What is known of an image that need not be made: done, or failed, and nothing changed."""
@@ -98,7 +87,9 @@ class Journal:
             return None
         if entry.input != self._input(source, name):
             return None
-        if entry.read != _stamp(source):
+        # Of an image that replaced its own input, the input is what was written.
+        ours = entry.error is None and _is_same(source, target)
+        if (entry.written if ours else entry.read) != _stamp(source):
             return None
         if entry.error is None and entry.written != _stamp(target):
             return None
@@ -149,11 +140,7 @@ class Journal:
 
         A folder that was removed or unmounted must not be made anew in another place.
         """
-        try:
-            same = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
-        except OSError:
-            same = False
-        if not same:
+        if not _is_there(self._path, self._descriptor):
             raise ImgfxError(f"{self.folder}: the folder has vanished; what was written is lost")
 
     def _relative(self, path: Path) -> str:
@@ -170,13 +157,29 @@ class Journal:
         """Of a folder in which nothing was ever noted nothing stays."""
         if self._descriptor < 0:
             return
-        empty = os.fstat(self._descriptor).st_size == 0
-        os.close(self._descriptor)
-        if empty:
+        if os.fstat(self._descriptor).st_size == 0 and is_alone(self._descriptor):
             with contextlib.suppress(OSError):
                 self._path.unlink()
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
+        os.close(self._descriptor)
+
+
+def _held(path: Path) -> int:
+    """The journal's descriptor, shared with other runs; who is alone removes an empty one."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        share(descriptor)
+        if _is_there(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # another run has removed it just now
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def stamp_of(source: Path | None) -> Stamp | None:
@@ -192,6 +195,34 @@ def _stamp(path: Path | None) -> Stamp | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
+
+
+def outputs_noted(folder: Path) -> frozenset[Path]:
+    """The files, by real paths, that any chain has written to a folder by its journal."""
+    real = os.path.realpath(folder)
+    return frozenset(
+        Path(os.path.normpath(Path(real, entry.output)))
+        for entry in _entries_of(folder / NAME)
+        if entry.error is None
+    )
+
+
+def _entries_of(path: Path) -> Iterator[Entry]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return
+    for line in text.split("\n"):  # not splitlines: names may hold what else ends a line
+        entry = _entry(line)
+        if entry is not None:
+            yield entry
+
+
+def _is_same(source: Path | None, target: Path) -> bool:
+    try:
+        return source is not None and source.samefile(target)
+    except OSError:
+        return False
 
 
 def _entry(line: str) -> Entry | None:

@@ -83,7 +83,7 @@ def _of_what_is_said() -> list[click.Option]:
     return [
         click.Option(
             ["--report"], type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-            help="Write a JSON report.",
+            callback=_no_image, help="Write a JSON report.",
         ),
         click.Option(
             ["-n", "--dry-run"], is_flag=True, help="Show what would be done, and do nothing."
@@ -92,6 +92,24 @@ def _of_what_is_said() -> list[click.Option]:
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but errors."),
         click.Option(["-v", "--verbose"], is_flag=True, help="Say what runs where, and times."),
     ]  # fmt: skip
+
+
+def _no_image(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Refuses the name of an image, which is where a forgotten FILE leads."""
+    if value is None:
+        return None
+    if not value.name:
+        raise click.BadParameter("the name is empty", ctx, parameter)
+    from imgfx.formats import format_from_suffix, sniff
+
+    try:
+        with value.open("rb") as file:
+            image = sniff(file.read(16)) is not None
+    except OSError:
+        image = False  # said when it is written
+    if image or format_from_suffix(value.suffix):
+        raise click.BadParameter(f"{value} is an image, and the report is JSON", ctx, parameter)
+    return value
 
 
 def _no_nan(ctx: click.Context, parameter: click.Parameter, value: float) -> float:

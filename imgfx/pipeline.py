@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imgfx.ahead import announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
+from imgfx.image import NO_NAME
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
 from imgfx.recorder import Recorded, Recorder, carried_by
 from imgfx.stage import Apply, Item, Items, Sink, Stage
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.interrupts import Interrupts
     from imgfx.session import Session
-
-_NO_NAME = "image"
-"""The name of an image that was given none."""
 
 
 def _never() -> bool:
@@ -193,6 +191,8 @@ class StartedChain:
             ImgfxError: nothing more can be written.
         """
         item, output, error = replace(item, name=made.name), None, made.error
+        if error is not None and ledger is not None:
+            ledger.failed(item, index, error)
         if made.data is not None:
             try:
                 output = self._put(made.data, item, index)
@@ -202,8 +202,7 @@ class StartedChain:
                 raise
             except (Exception, SystemExit) as failure:  # a sink is a plugin, too
                 error = message(item, failure)
-        if error is not None and ledger is not None:
-            ledger.failed(item, index, error)
+        # What could not be written is not noted: an input that stays as it is says nothing of that.
         return Outcome(item.origin, output, made.seconds, made.notes, error, ran=made.ran)
 
     def _put(self, data: bytes, item: Item, index: int) -> str:
@@ -220,4 +219,4 @@ class StartedChain:
 
 def _named(item: Item, image: Image) -> Item:
     """A stream's images bring names that the source did not know."""
-    return item if image.name == _NO_NAME else replace(item, name=image.name)
+    return item if image.name == NO_NAME else replace(item, name=image.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imgfx.stage import Item
 
 _PROBE = 256, 256
+_Sizes = Callable[[Path], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ def plan_of(chain: Chain, started: StartedChain, session: Session, ledger: Ledge
     if started.items.count is None:
         return Plan(names, models, stream=True, notes=session.notes)
     images = []
+    # Once a file: of a video each frame is an item.
+    sizes = functools.cache(functools.partial(image_size, most_pixels=session.settings.most_pixels))
     with confined(f"stage {chain.source.name!r}"):
         for index, item in enumerate(started.items):
             with confined(f"stage {chain.sink.name!r}"):
-                images.append(_planned(started, item, index, ledger))
+                images.append(_planned(started, item, index, ledger, sizes))
     trial = _tried(started) if all(loaded.built for loaded in session.models) else None
     if trial is not None:
         images = [_within_limits(image, trial) for image in images]
@@ -127,7 +131,9 @@ def _within_limits(image: PlannedImage, trial: _Trial) -> PlannedImage:
     return replace(image, output=None, action="fail", reason=reason)
 
 
-def _planned(started: StartedChain, item: Item, index: int, ledger: Ledger | None) -> PlannedImage:
+def _planned(
+    started: StartedChain, item: Item, index: int, ledger: Ledger | None, sizes: _Sizes
+) -> PlannedImage:
     target = started.sink.target(item, index)
     known = ledger.known(item, index) if ledger is not None else None
     if known is not None and known.error is None:
@@ -135,7 +141,7 @@ def _planned(started: StartedChain, item: Item, index: int, ledger: Ledger | Non
     if known is not None:
         return PlannedImage(item.origin, None, "fail", reason=known.error)
     try:
-        size = image_size(item.path) if item.path is not None else None
+        size = sizes(item.path) if item.path is not None else None
     except ImageError as error:
         return PlannedImage(item.origin, None, "fail", reason=error.format_message())
     reason = _unwritable(Path(target)) if item.path is not None else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -61,6 +61,17 @@ class Items(Protocol):
     count: int | None
 
     def __iter__(self) -> Iterator[Item]: ...
+
+
+class ItemList:
+    """Items that are all known at the start."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+        self.count: int | None = len(items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items)
 
 
 class Sink(Protocol):

@@ -50,8 +50,10 @@ class StdinItems:
 
 
 def _item(number: int, data: bytes, most_pixels: int | None) -> Item:
-    origin, name = f"stdin #{number}", f"image_{number:04d}"
-    return Item(origin, lambda: decode(data, origin, name, most_pixels), name=name)
+    origin = f"stdin #{number}"
+    # The number is the item's name, not the image's: it is no name to be handed on.
+    name = f"image_{number:04d}"
+    return Item(origin, lambda: decode(data, origin, most_pixels=most_pixels), name=name)
 
 
 class StdoutSink:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 
 import cv2
@@ -148,6 +149,49 @@ def test_a_plan_finds_what_a_format_cannot_hold(imgfx, folder):
     ]
     assert imgfx(*chain, "out/{stem}.webp").code == 3  # as foretold
     assert "2 to write" in imgfx(*chain, "out/{stem}.png", "-n").err
+
+
+def test_a_plan_keeps_to_the_limit_of_pixels(imgfx, folder):
+    ended = imgfx("--max-pixels", "0.000001", "open", "a.png", "save", "x.png", "--dry-run")
+    assert ended.code == 0
+    assert "fail    a.png: 10x8 pixels, more than the limit" in ended.err
+
+
+COUNTING = """
+import imgfx.cli, imgfx.plan
+size = imgfx.plan.image_size
+imgfx.plan.image_size = lambda *a, **b: print("looked") or size(*a, **b)
+imgfx.cli.main()
+"""
+
+
+def test_a_plan_looks_into_a_video_once(folder):
+    frame = b"FRAME\n" + bytes(96)
+    (folder / "v.y4m").write_bytes(b"YUV4MPEG2 W8 H8 F25:1 C420jpeg\n" + 5 * frame)
+    words = ["open", "v.y4m", "--dry-run", "save", "out/"]
+    ended = subprocess.run(
+        [sys.executable, "-c", COUNTING, *words], cwd=folder, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert ended.stderr.count("v.y4m #") == 5
+    assert (ended.stdout + ended.stderr).count("looked") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("open a.png --report b.jpg save out", "b.jpg is an image, and the report is JSON"),
+        ("open a.png --report new.webp save out", "new.webp is an image"),
+        ("open a.png --report scan save out", "scan is an image"),
+        ("open a.png --report= save out", "the name is empty"),
+    ],
+)
+def test_a_report_never_replaces_an_image(imgfx, folder, words, reason):
+    (folder / "scan").write_bytes((folder / "a.png").read_bytes())
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ended = imgfx(*words.split())
+    assert (ended.code, reason in ended.err) == (2, True), ended.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):

@@ -120,9 +120,9 @@ def imported_when_run(path):
 
 # From the bottom to the top: a module imports nothing of a later row.
 ROWS = [
-    "errors stdout image settings written option_paths provenance options xmp",
+    "errors stdout image settings written option_paths provenance xmp",
     "metrics resample tiling model formats",
-    "decoding",
+    "decoding options",
     "encoding",
     "files weights hookspecs",
     "stream_buffer delimiters",
@@ -133,7 +133,7 @@ ROWS = [
     "recorder outcomes",
     "ahead filters",
     "pipeline stdio",
-    "plugins",
+    "inputs plugins",
     "chain runners api",
     "batch testing steps",
     "lines",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support import PROGRAM, pixels
 
-from imgfx.journal import NAME
+from imgfx.journal import NAME, Journal
 
 
 @pytest.fixture
@@ -181,6 +181,62 @@ def test_new_images_are_added(photos, batch):
     cv2.imwrite(str(photos / "p9.png"), pixels(9, 9))
     _, report = batch()
     assert made(report) == ["p9.png"]
+
+
+def test_a_batch_that_replaces_its_inputs_goes_on_too(photos, batch):
+    in_place = ("open", "photos", "save", "photos", "--overwrite")
+    _, report = batch(chain=in_place)
+    assert made(report) == ALL
+    cv2.imwrite(str(photos / "p2.png"), pixels(30, 30))
+    lines = (photos / NAME).read_text().splitlines(keepends=True)
+    (photos / NAME).write_text("".join(lines[1:]))
+    _, report = batch(chain=in_place)
+    assert (made(report), kept(report)) == (["p0.png", "p2.png"], ["p1.png", *ALL[3:]])
+    _, report = batch("--redo", chain=in_place)
+    assert made(report) == ALL
+
+
+def test_an_output_within_the_input_is_not_read_again(photos, batch):
+    chain = ("open", "photos", "save", "photos/sub/out")
+    assert made(batch(chain=chain)[1]) == ALL
+    ended, report = batch(chain=chain)
+    assert (ended.code, made(report), kept(report)) == (0, [], ALL)
+    assert "photos/sub/out: 6 images there, made by earlier runs, are not read" in ended.err
+    own = photos / "sub" / "out" / "mine.png"
+    cv2.imwrite(str(own), pixels(8, 8))
+    assert made(batch(chain=chain)[1]) == ["mine.png"]
+    assert own.is_file()
+    inner = ("open", "photos/sub/out", "save", "elsewhere")
+    assert len(made(batch(chain=inner)[1])) == 8
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1c", "\n", "\\"])
+def test_names_may_hold_what_ends_lines(photos, batch, mark):
+    (photos / "p0.png").rename(photos / f"p0{mark}.png")
+    batch()
+    assert made(batch()[1]) == []
+
+
+def test_what_could_not_be_written_is_tried_again(photos, batch, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").write_text("in the way of a folder")
+    ended, report = batch()
+    assert (ended.code, made(report)) == (3, ALL[::2])
+    (tmp_path / "out" / "sub").unlink()
+    ended, report = batch()
+    assert (ended.code, made(report)) == (0, ALL[1::2])
+
+
+def test_an_empty_journal_in_use_is_not_removed(tmp_path):
+    folder = tmp_path / "out"
+    first, second = Journal(folder, "a"), Journal(folder, "b")
+    second.close()
+    first.failed(tmp_path / "a.png", "a.png", None, folder / "a.png", "broken")
+    first.close()
+    assert (folder / NAME).stat().st_size
+    (folder / NAME).unlink()
+    Journal(folder, "a").close()
+    assert not folder.exists()
 
 
 def test_redo_makes_all(photos, batch):

@@ -164,6 +164,13 @@ def test_an_image_may_be_named_image(stdin):
     assert item.load().name == "image"
 
 
+def test_a_number_is_no_name_to_hand_on(imgfx, tmp_path):
+    stream = b"".join(imgfx("open", "-", stdin=file_of("png", height)).out for height in (4, 6))
+    ended = imgfx("save", "out/", stdin=stream)
+    assert (ended.code, ended.err) == (0, "imgfx: 2 images done\n")
+    assert [read_image(tmp_path / f"out/image_000{n}.png").height for n in (0, 1)] == [4, 6]
+
+
 def test_images_and_their_names_pass_through_three_processes(imgfx, tmp_path):
     metadata = Metadata(exif_blob(6), icc=SRGB)
     write_image(tmp_path / "first one.png", image_of(pixels(6, 9, 4, "uint16"), metadata=metadata))

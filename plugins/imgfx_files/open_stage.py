@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -14,22 +15,11 @@ import click
 from imgfx.errors import DecodeError, ImageError
 from imgfx.formats import READABLE_SUFFIXES, DamagedError, y4m
 from imgfx.hookspecs import hookimpl
-from imgfx.stage import Item, Items, StageCommand, source
+from imgfx.stage import Item, ItemList, Items, StageCommand, source
 
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.session import Session
-
-
-class FileItems:
-    """Files in the order they were named, folders in alphabetical order."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = items
-        self.count: int | None = len(items)
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self._items)
 
 
 def _load(path: Path, folder: PurePath, most_pixels: int | None) -> Image:
@@ -99,32 +89,51 @@ def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> lis
     return [frame.item() for frame in frames]
 
 
-def _folder_items(folder: Path, recursive: bool, most_pixels: int | None) -> list[Item]:
-    found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+def _folder_items(folder: Path, recursive: bool, session: Session) -> list[Item]:
     items = []
-    for path in found:
-        inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if not hidden and path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
-            items += _items_of_file(path, inside.parent, most_pixels)
+    for path in sorted(_files_below(folder, recursive, session.note)):
+        items += _items_of_file(path, path.relative_to(folder).parent, session.settings.most_pixels)
     if not items:
         raise ImageError(f"{folder}: no images in this folder")
     return items
 
 
-def _items_of(name: str, recursive: bool, most_pixels: int | None) -> list[Item]:
+def _files_below(folder: Path, recursive: bool, note: Callable[[str], None]) -> Iterator[Path]:
+    """What bears the name of an image, and is not hidden.
+
+    A link that leads nowhere is among them: it was an image, and is one that fails. Links to
+    folders, which may lead in a circle, are not followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in shown:
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if recursive:
+                yield from _files_below(path, recursive, note)
+        elif path.is_dir():
+            if recursive:
+                note(f"{path}: a link to a folder is not followed; open it by its name")
+        elif path.suffix.lower() in READABLE_SUFFIXES and (path.is_file() or not path.exists()):
+            yield path
+
+
+def _items_of(name: str, recursive: bool, session: Session) -> list[Item]:
     path = Path(name)
     if path.is_dir():
         try:
-            return _folder_items(path, recursive, most_pixels)
+            return _folder_items(path, recursive, session)
         except OSError as error:
             raise ImageError(f"{error.filename}: cannot read: {error.strerror}") from error
     if not path.exists() and glob.has_magic(name):
         matches = sorted(glob.glob(name, recursive=True))
         if not matches:
             raise ImageError(f"{name}: no file matches")
-        return [item for match in matches for item in _items_of(match, recursive, most_pixels)]
-    return _items_of_file(path, PurePath(), most_pixels)
+        return [item for match in matches for item in _items_of(match, recursive, session)]
+    return _items_of_file(path, PurePath(), session.settings.most_pixels)
 
 
 @source("open")
@@ -154,14 +163,15 @@ def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> It
       imgfx open photos denoise-ae save out
       imgfx open 'scans/*.tif' superres-rednet --scale 2 save out
     """
-    most = session.settings.most_pixels
+    if "" in paths:
+        raise click.UsageError("open: a path is empty")
     if "-" in paths:
         if len(paths) > 1:
             raise click.UsageError("open: '-' (stdin) cannot stand beside other paths")
         from imgfx.stdio import StdinItems
 
-        return StdinItems(most)
-    return FileItems([item for name in paths for item in _items_of(name, recursive, most)])
+        return StdinItems(session.settings.most_pixels)
+    return ItemList([item for name in paths for item in _items_of(name, recursive, session)])
 
 
 @hookimpl

@@ -79,7 +79,8 @@ class FileSink:
             EncodeError: nothing may be written there.
         """
         path = self._path(item, index)
-        place = path.resolve()
+        self._format_of(path)
+        place = _resolved(path)
         other = self._taken.setdefault(place, item.origin)
         if other != item.origin:
             raise EncodeError(
@@ -88,7 +89,7 @@ class FileSink:
             )
         if item.path is None:
             return
-        source = item.path.resolve()
+        source = _resolved(item.path)
         self._read[source] = item.origin
         reader, writer = self._read.get(place), self._taken.get(source)
         if reader not in (None, item.origin):
@@ -100,15 +101,23 @@ class FileSink:
                 f"{path}: would overwrite its own input; choose another target, or --overwrite"
             )
 
+    def _format_of(self, path: Path) -> Format:
+        chosen = self.format or format_from_suffix(path.suffix)
+        if chosen is None:
+            raise EncodeError(
+                f"{path}: unknown format {path.suffix!r}; end the target with {{suffix}} or with a "
+                "known ending, or give --format"
+            )
+        return chosen
+
     def encode(self, image: Image, item: Item, index: int) -> tuple[bytes, tuple[str, ...]]:
         """The format is the option's, or the one of the target's ending."""
         from imgfx.files import encode
 
         path = self._path(item, index)
-        chosen = self.format or format_from_suffix(path.suffix)
-        if chosen is None:
-            raise EncodeError(f"{path}: unknown format {path.suffix!r}; give --format")
-        return encode(image, chosen, quality=self.quality, origin=str(path), rate=self.rate)
+        return encode(
+            image, self._format_of(path), quality=self.quality, origin=str(path), rate=self.rate
+        )
 
     def write(self, data: bytes, item: Item, index: int) -> None:
         """By a temporary file and a rename."""
@@ -138,6 +147,11 @@ class FileSink:
     def keep_journal(self, note: Note) -> None:
         """See `Journaled`."""
         self._note = note
+
+
+def _resolved(path: Path) -> Path:
+    """Without links; of a circle of them, as far as it goes."""
+    return Path(os.path.realpath(path))
 
 
 def _has_field(part: str) -> bool:

@@ -23,6 +23,8 @@ def shown(length: Length, *, quiet: bool) -> Iterator[Callable[[Run, Mapping[str
 
         def show(run: Run, losses: Mapping[str, float]) -> None:
             done = run.progress * (total or 0)
+            if not bar.n:
+                bar.n = bar.initial = done  # of a resumed run, whose time left is not to shrink
             values = {**losses, **run.figures}
             if run.learner.step % 10 == 0:
                 speed = run.learner.step / max(1e-9, run.seconds)

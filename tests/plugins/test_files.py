@@ -1,13 +1,17 @@
 """The stages `open` and `save`: which files are read, where each image goes, in which format."""
 
+import errno
+import os
 from pathlib import Path, PurePath
 
+import click
 import cv2
 import numpy as np
 import pytest
 from support import pixels
 
-from imgfx.errors import EncodeError, ImageError
+from imgfx.errors import EncodeError, ImageError, ImgfxError
+from imgfx.files import write_file
 from imgfx.formats import sniff
 from imgfx.session import Session, no_engine
 from imgfx.settings import Settings
@@ -59,6 +63,40 @@ def test_open_finds_files_folders_and_patterns(words, expected):
     assert [item.origin for item in items] == expected.split()
     assert items.count == len(expected.split())
     assert list(items) == list(items)
+
+
+def test_open_follows_no_link_to_a_folder_and_says_so(imgfx, tmp_path):
+    for name in ("in/a.png", "in/sub/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), pixels(4, 4))
+    (tmp_path / "in/sub/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/gone.png").symlink_to("nowhere.png")
+    (tmp_path / "in/circle.png").symlink_to("circle.png")
+    ended = imgfx("open", "in", "save", "out")
+    assert ended.code == 3
+    assert "in/sub/loop: a link to a folder is not followed; open it by its name" in ended.err
+    assert "in/gone.png: cannot read: No such file or directory" in ended.err
+    assert "in/circle.png: cannot read: Too many levels of symbolic links" in ended.err
+    assert (tmp_path / "out/sub/b.png").is_file()
+
+
+def test_open_finds_a_folder_that_cannot_be_read(monkeypatch):
+    put("in/a.png", "in/sub/b.png")
+    scan = os.scandir
+
+    def refusing(folder):
+        if Path(folder).name == "sub":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(ImageError, match="in/sub: cannot read: Permission denied"):
+        start(open_images, "in")
+
+
+def test_open_refuses_an_empty_name():
+    with pytest.raises(click.UsageError, match="a path is empty"):
+        start(open_images, "in", "")
 
 
 @pytest.mark.parametrize("words", ["in", "in --no-recursive", "in/*"])
@@ -175,6 +213,45 @@ def test_the_ending_or_the_option_says_the_format(imgfx, tmp_path):
     found = {path.name: sniff(path.read_bytes()).name for path in tmp_path.iterdir()}
     expected = {f"one.{name.replace('jpeg', 'jpg')}": name for name in FORMATS}
     assert found == {**expected, "a.png": "png", "two.png": "jpeg"}
+
+
+def test_a_template_without_an_ending_is_refused_at_once(imgfx, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(4, 4))
+    ended = imgfx("open", "a.png", "save", "{stem}_x2", "--dry-run")
+    assert ended.code == 1
+    assert "a_x2: unknown format ''; end the target with {suffix}" in ended.err
+    assert imgfx("open", "a.png", "save", "{stem}_x2", "--format", "png").code == 0
+    assert imgfx("open", "a.png", "save", "{stem}_x3{suffix}").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_x2", "a_x3.png"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_file_that_is_replaced_keeps_its_owner_and_its_mode(imgfx, tmp_path, mode):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), pixels(4, 4))
+    path.chmod(mode)
+    if os.getuid() == 0:
+        os.chown(path, 1234, 1235)
+    before = path.stat()
+    assert imgfx("open", "a.png", "save", "a.png", "--overwrite").code == 0
+    after = path.stat()
+    assert after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode, before.st_uid, before.st_gid,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, ImgfxError), (errno.EACCES, EncodeError)]
+)
+def test_a_full_disk_is_no_fault_of_an_image(monkeypatch, tmp_path, number, kind):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("imgfx.files.write_whole", refuse)
+    with pytest.raises(ImgfxError, match=r"a\.png: cannot write: ") as caught:
+        write_file(tmp_path / "a.png", b"")
+    assert type(caught.value) is kind
 
 
 def test_quality_is_the_lossy_formats_quality(imgfx):

@@ -1,0 +1,56 @@
+"""A batch whose output lies in the folder that it reads: what it wrote is not read again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from imgfx.errors import ImageError
+from imgfx.journal import outputs_noted
+from imgfx.pipeline import StartedChain
+from imgfx.stage import Item, ItemList, Journaled
+
+
+def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> StartedChain:
+    """The chain without the images that earlier runs of such a batch have put below its input.
+
+    Only what the journal of the output's folder knows is left out, so that no photograph is passed
+    over, or overwritten, because it happens to lie there.
+
+    Raises:
+        ImageError: there are no others.
+    """
+    sink, items = started.sink, started.items
+    folder = sink.journal_folder() if isinstance(sink, Journaled) else None
+    if folder is None or items.count is None:
+        return started
+    noted = outputs_noted(folder)
+    if not noted:
+        return started
+    left = [item for item in items if not _is_output(item, folder, noted)]
+    if len(left) == items.count:
+        return started
+    if not left:
+        raise ImageError(f"{folder}: holds all images that there are, and earlier runs made them")
+    say(f"{folder}: {items.count - len(left)} images there, made by earlier runs, are not read")
+    return replace(started, items=ItemList(left))
+
+
+def _is_output(item: Item, folder: Path, noted: frozenset[Path]) -> bool:
+    """Whether an item is known to have been written to the folder, and was not opened there."""
+    if item.path is None or not _is_below(folder, _opened(item)):
+        return False
+    return Path(os.path.realpath(item.path.parent), item.path.name) in noted
+
+
+def _opened(item: Item) -> Path:
+    """The folder that was opened; that of the file where it was named itself."""
+    assert item.path is not None
+    return item.path.parents[len(item.folder.parts)]
+
+
+def _is_below(folder: Path, other: Path) -> bool:
+    inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(other))
+    return inner != outer and inner.is_relative_to(outer)
