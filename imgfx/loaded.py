@@ -25,6 +25,7 @@ Float = npt.NDArray[np.float32]
 _LARGEST_SHIFT = 0.25
 _LARGE = 1 << 26
 """Values of a result from which on it is kept in 16 bits between stages, not in 32."""
+_LATENTS = 64
 _FEWEST_PIXELS = 128 * 128
 """Of windows that memory is still looked for; below, the image fails."""
 
@@ -82,7 +83,8 @@ class LoadedModel:
     ) -> Pixels:
         """An image through the network, tile by tile.
 
-        Gray is repeated for a network of three channels, and its mean taken behind it. Where memory
+        Gray is repeated for a network of three channels, and its mean taken behind it; one of one
+        channel takes nothing else. Where memory
         runs out, smaller tiles are taken and the session's notes say so.
 
         Args:
@@ -101,14 +103,19 @@ class LoadedModel:
         """
         if self._settings.tile == 0:
             self._check_whole(image, enlarge)
-        read = enlarged_reader(image, enlarge)
+        if self.spec.channels == 1 and not image.is_gray:
+            raise ImageError(f"{self.model.name}: takes gray images only, and this has colours")
+        read = enlarged_reader(image, enlarge, self.spec.channels)
         with self._lock:
+            result = _Result(image, read, enlarge, self.spec, strength)  # once, for all tries
             while True:
-                result = _Result(image, read, enlarge, self.spec, strength)
                 try:
                     self._run(read, image, enlarge, conditions, result)
                 except OutOfMemoryError as error:
                     self._pixels = self._less(error)
+                except MemoryError:
+                    short = OutOfMemoryError("too little memory for a window", self._pixels)
+                    self._pixels = self._less(short)
                 else:
                     return result.pixels
 
@@ -124,7 +131,9 @@ class LoadedModel:
         limits = Limits(tile, pixels=self._pixels, side=runner.largest)
         if tile and runner.largest:
             # As much of the tile asked for as the engine takes.
-            room = runner.largest - 2 * self.spec.margin - self.spec.multiple_of
+            multiple = self.spec.multiple_of
+            margin = -(-self.spec.margin // multiple) * multiple
+            room = (runner.largest - 2 * margin) // multiple * multiple
             limits = Limits(min(tile, room) if room > 0 else None, runner.largest, self._pixels)
         height, width = enlarge * image.height, enlarge * image.width
         run_tiled(
@@ -170,8 +179,11 @@ class LoadedModel:
 
     def generate(self, latents: Float) -> Float:
         """(N, latent) -> (N, H, W, channels) float32."""
+        # More than these no compiled engine takes at once where nothing else is asked for.
+        most = self._settings.batch or max(_LATENTS, self._runner.batch)
         with self._lock:
-            images = self._runner(latents)
+            parts = [self._runner(latents[k : k + most]) for k in range(0, len(latents), most)]
+        images = np.concatenate(parts)
         if not np.isfinite(images).all():
             raise ImageError(f"{self.model.name}: the network's output is not finite")
         return images.transpose(0, 2, 3, 1)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from imgfx.ranges import FiniteRange
+
 
 def run_options() -> list[click.Option]:
     """The options of a whole run."""
@@ -54,7 +56,7 @@ def _of_images() -> list[click.Option]:
     """Which images are made, and what goes into them."""
     return [
         click.Option(
-            ["--max-pixels"], type=click.FloatRange(0), default=500.0, show_default=True,
+            ["--max-pixels"], type=FiniteRange(0), default=500.0, show_default=True,
             metavar="MEGAPIXELS", callback=_no_nan,
             help="Refuse to read larger images; 0 reads whatever there is.",
         ),

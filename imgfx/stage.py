@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import click
 
 from imgfx.errors import ApiDeprecationWarning
+from imgfx.ranges import FiniteRange
 
 if TYPE_CHECKING:
     from imgfx.image import Image
@@ -260,6 +261,6 @@ def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  #
 
 def _strength() -> click.Option:
     return click.Option(
-        ["--strength"], type=click.FloatRange(0, 1), default=1.0, show_default=True,
+        ["--strength"], type=FiniteRange(0, 1), default=1.0, show_default=True,
         metavar="0..1", help="How much of the network's change is made.",
     )  # fmt: skip

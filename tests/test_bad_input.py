@@ -75,6 +75,7 @@ BAD_LINES = {
     "wrong option": ("open a.png denoise-ae --nope save b.png", 2, "No such option '--nope'"),
     "wrong run option": ("--nope open a.png save b.png", 2, "No such option '--nope'"),
     "bad value": ("open a.png denoise-ae --strength 2 save b.png", 2, "2.0 is not in the range"),
+    "no number": ("open a.png denoise-ae --strength nan save b.png", 2, "'nan' is no number"),
     "bad word": ("open a.png denoise-ae --sigma much save b.png", 2, "not a valid float range"),
     "bad quality": ("open a.png save b.jpg --quality 0", 2, "0 is not in the range"),
     "bad device": ("open a.png --device tpu save b.png", 2, "'tpu' is not one of"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from support import picture, pixels
 from support_models import TINY, write_weights
 
 import imgfx.loaded
+import imgfx.tiling
 from imgfx.engines.base import Choice, Request
 from imgfx.engines.memory import allocating, free_memory, processor_budget
 from imgfx.engines.torch_engine import TorchEngine
@@ -92,6 +94,53 @@ def test_windows_are_cut_to_the_engines_memory(loaded):
     assert session.notes == []
 
 
+def test_memory_that_runs_out_between_windows_halves_them_too(loaded, monkeypatch):
+    model, session = loaded(Darkening())
+    stack = imgfx.tiling._batch
+
+    def short(windows, conditions):
+        if windows[0].shape[0] * windows[0].shape[1] > 40_000:
+            raise MemoryError
+        return stack(windows, conditions)
+
+    monkeypatch.setattr("imgfx.tiling._batch", short)
+    image = Image(picture(300, 500))
+    monkeypatch.setattr(model, "_pixels", 300 * 500)
+    np.testing.assert_allclose(model.restore(image), 0.8 * image.pixels, atol=1e-6)
+    assert "too little memory for a window; going on with smaller tiles" in session.notes[0]
+
+
+def test_a_tile_is_as_large_as_asked_for_where_the_engine_has_just_that_room(loaded):
+    engine = Darkening()
+    engine.largest = 64 + 2 * SPEC.margin
+    model, _ = loaded(engine, tile=64)
+    model.restore(Image(picture(256, 256)))
+    assert len(engine.shapes) == 16
+    assert max(shape[2] for shape in engine.shapes) == engine.largest
+
+
+def test_a_network_for_gray_takes_gray_alone(tmp_path):
+    spec = replace(SPEC, channels=1)
+    engine = Darkening()
+    path = tmp_path / "gray.safetensors"
+    save_weights(path, Weights(spec, {"w": np.zeros(1, np.float32)}, {}, "gray"))
+    session = Session(Settings(engine="darkening"), lambda _name: engine)
+    model = session.load(Model("gray", spec, build=lambda spec: None, weights=path))
+    for scale in (1, 2):
+        result = model.restore(Image(picture(20, 30, 1)), enlarge=scale)
+        assert result.shape == (20 * scale, 30 * scale, 1)
+    assert {shape[1] for shape in engine.shapes} == {1}
+    with pytest.raises(ImageError, match="gray: takes gray images only, and this has colours"):
+        model.restore(Image(picture(20, 30)))
+
+
+def test_more_latents_than_an_engine_takes_are_generated_in_parts(loaded):
+    model, _ = loaded(engine := Darkening(most=64 * 8))
+    made = model.generate(np.ones((150, 3, 1, 8), np.float32))
+    assert made.shape[0] == 150
+    assert [shape[0] for shape in engine.shapes] == [64, 64, 22]
+
+
 def test_an_image_for_which_no_memory_is_found_fails(loaded):
     model, _ = loaded(Darkening(most=10))
     with pytest.raises(ImageError, match="darken: too little memory for an input of"):
@@ -111,6 +160,8 @@ def test_a_tile_that_was_asked_for_is_kept_or_refused(loaded, tile, advice):
 @pytest.mark.parametrize("error", [
     MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate"),
     RuntimeError("std::bad_alloc"), RuntimeError("could not allocate memory"),
+    RuntimeError("cpu_memory.cpp:257: Failed to allocate 53222400 bytes of memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
 ])  # fmt: skip
 def test_libraries_say_in_many_ways_that_memory_ran_out(error):
     with (
@@ -135,8 +186,12 @@ def test_the_budget_is_little_and_never_nothing(monkeypatch):
 def test_a_container_with_less_memory_counts(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
+    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 0\nactive_file 0\n")
     monkeypatch.setattr("imgfx.engines.memory._GROUP", tmp_path)
     assert free_memory() == 2_000_000
+    # Files that were read lie in memory until somebody needs it.
+    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 300000\nactive_file 50000\n")
+    assert free_memory() == 2_350_000
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory() > 2_000_000
 

@@ -118,8 +118,15 @@ class EngineCache:
         from filelock import FileLock
 
         self._make_folder()
-        with FileLock(self.folder / f"{key.digest}.lock", mode=0o600):
+        lock = FileLock(self.folder / f"{key.digest}.lock", mode=0o600)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise EngineError(f"{lock.lock_file}: cannot write: {error.strerror}") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def entries(self) -> list[Listed]:
         """What is in the folder, the newest first."""

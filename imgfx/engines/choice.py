@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from imgfx.engines.base import Engine, Request, Runner
-from imgfx.errors import EngineError, ImgfxError
+from imgfx.errors import EngineError, ImgfxError, surprise
 from imgfx.model import Model
 from imgfx.weights import Weights
 
@@ -50,6 +50,11 @@ def open_engine(
             runner = engine.open(model, weights, replace(request, device=device))
         except EngineError as error:
             passed_over.append(error)
+            continue
+        except ImgfxError:
+            raise  # of the weights, say, and no other engine has better ones
+        except (Exception, SystemExit) as error:  # broken libraries, drivers, a GPU that is full
+            passed_over.append(EngineError(f"{engine.name}: {surprise(error)}"))
             continue
         for reason in passed_over:
             request.say(f"{reason.format_message()}; taking {engine.name} instead")

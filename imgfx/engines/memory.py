@@ -16,7 +16,11 @@ _MOST = 576 << 20
 _LEAST = 64 << 20
 _MOST_ON_CUDA = 4 << 30
 _UNKNOWN = 2 << 30
-_SAID = ("out of memory", "allocate memory", "bad_alloc", "not enough memory", "bad allocation")
+_SAID = (
+    "out of memory", "allocate memory", "failed to allocate", "bad_alloc", "not enough memory",
+    "bad allocation", "alloc_failed", "unable to find an engine",
+)  # fmt: skip
+"""By PyTorch, oneDNN, OpenVINO, cuBLAS and cuDNN; the last when no algorithm has the room."""
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _OWN_MAPPING = 4 << 20
 _GROUP = Path("/sys/fs/cgroup")
@@ -46,10 +50,18 @@ def free_memory() -> int:
         kilobytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
         found = [int(kilobytes) << 10]
         most = int((_GROUP / "memory.max").read_text(encoding="ascii"))  # or the word max
-        found.append(most - int((_GROUP / "memory.current").read_text(encoding="ascii")))
+        used = int((_GROUP / "memory.current").read_text(encoding="ascii"))
+        found.append(most - used + _given_back())
     except (OSError, ValueError, StopIteration):
         pass
     return max(0, min(found))
+
+
+def _given_back() -> int:
+    """Bytes of files that the container holds in memory only as long as nobody needs it."""
+    lines = (_GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+    parts = dict(line.split() for line in lines)
+    return int(parts.get("inactive_file", 0)) + int(parts.get("active_file", 0))
 
 
 def return_what_is_freed() -> None:

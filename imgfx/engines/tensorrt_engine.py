@@ -157,7 +157,7 @@ class TensorRtCompiler:
         spec = self._spec
         if spec.latent:
             return (1, spec.latent), (self.batch, spec.latent), (self.batch, spec.latent)
-        planes, least = spec.channels + len(spec.conditions), 2 * spec.multiple_of
+        planes, least = spec.channels + len(spec.conditions), spec.multiple_of
         most = (self.batch, planes, self.largest, self.largest)
         return (1, planes, least, least), most, most
 

@@ -85,12 +85,12 @@ class TorchEngine:
         device = choose_device(request.device)
         precision = _precision(request.precision, device)
         if precision == "fp32" and device == "cuda":
-            _forbid_tf32()
+            forbid_tf32()
         network = network_from_weights(model, weights)
         return TorchRunner(network, Choice(self.name, device, precision), _dtype(precision))
 
 
-def _forbid_tf32() -> None:
+def forbid_tf32() -> None:
     """fp32 is what it says: TF32 would round to 10 bits, and tiled and whole would differ."""
     import torch
 

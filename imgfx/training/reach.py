@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,12 +36,11 @@ def measured_reach(network: nn.Module, spec: ModelSpec) -> int:
     """
     if spec.latent or not spec.halo:
         return 0
-    device = next(network.parameters()).device
+    network = deepcopy(network).cpu()  # a GPU rounds in ways of its own, and borders would grow
     multiple = spec.multiple_of
     most = -(-spec.halo // multiple) * multiple
     kept = -(-_KEPT // multiple) * multiple
-    inputs = [probe.to(device) for probe in _probes(spec, kept + 2 * most)]
-    probes = [(probe, network(probe)) for probe in inputs]
+    probes = [(probe, network(probe)) for probe in _probes(spec, kept + 2 * most)]
     reach = most
     while reach > 0 and _suffices(network, spec, probes, (most, kept, reach - multiple)):
         reach -= multiple

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,14 +151,21 @@ class RestorationTask:
     def validated_on(self, folders: Sequence[Path]) -> RestorationTask:
         """The task with all photos of these folders for validation, and none held out.
 
+        A photo among them is not trained on, wherever else it lies.
+
         Raises:
-            TrainingError: a missing folder, or none with usable photos.
+            TrainingError: a missing folder, none with usable photos, or none left to train on.
         """
         validation = list(load_photos(folders, smallest=_MULTIPLE, fewest=1).values())
+        known = {_digest(photo) for photo in validation}
+        here = [*self.training, *self.validation]
+        training = [photo for photo in here if _digest(photo) not in known]
+        if not training:
+            raise TrainingError(f"{self.data}: all photos are among those to validate on")
         names = ", ".join(folder.resolve().name for folder in folders)
         return replace(
             self,
-            training=[*self.training, *self.validation],
+            training=training,
             validation=validation,
             held_out=f"validated on {len(validation)} of {names}",
         )
@@ -167,6 +175,10 @@ class RestorationTask:
         if self.held_out:
             return f"{len(self.training)} photos of {self.data}; {self.held_out}"
         return f"{len(self.training)} photos, {len(self.validation)} held out, of {self.data}"
+
+
+def _digest(photo: Photo) -> tuple[tuple[int, ...], bytes]:
+    return photo.shape, hashlib.sha256(photo.tobytes()).digest()
 
 
 def _middle(photo: Photo) -> Float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgfx.ranges import FiniteRange
 from imgfx.stage import Apply, learned_filter, weights_option
 from imgfx_denoise_ae.model import FULL_SCALE, MODEL, UNKNOWN
 
@@ -30,13 +31,13 @@ class Sigma(_ParamType):
         """None for auto."""
         if value is None or value == "auto":
             return None
-        return click.FloatRange(0, FULL_SCALE).convert(value, param, ctx)
+        return FiniteRange(0, FULL_SCALE).convert(value, param, ctx)
 
 
 @learned_filter("denoise-ae")
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=1.0,
     show_default=True,
     metavar="0..1",

@@ -11,6 +11,7 @@ import click
 
 from imgfx.errors import BatchError, ImageError, ImgfxError, PluginError, confined, surprise
 from imgfx.formats import READABLE_SUFFIXES
+from imgfx.ranges import FiniteRange
 from imgfx.settings import Settings
 from imgfx_eval.report import Report, Row
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--sigma",
-    type=click.FloatRange(0, 75),
+    type=FiniteRange(0, 75),
     metavar="0..75",
     help="Measure denoising: Gaussian noise of this level is added.",
 )

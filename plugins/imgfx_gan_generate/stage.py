@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgfx.ranges import FiniteRange
 from imgfx.stage import Item, Items, source, weights_option
 from imgfx_gan_generate.model import MODELS
 
@@ -77,7 +78,7 @@ def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, 2),
+    type=FiniteRange(0, 2),
     default=0.85,
     show_default=True,
     help="Below 1 images are nearer to the usual, above more varied and stranger.",

@@ -56,7 +56,10 @@ class _Compiler:
     largest = 0
 
     def __init__(self, wanted: str) -> None:
-        self._core = openvino_alone().Core()
+        try:
+            self._core = openvino_alone().Core()
+        except (ImportError, OSError, RuntimeError, AttributeError) as error:
+            raise EngineError(f"OpenVINO does not start: {error}") from error
         self.precision = self._precision(wanted)
 
     def _precision(self, wanted: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgfx.ranges import FiniteRange
 from imgfx_train.launch import launch
 from imgfx_train.request import Request
 from imgfx_train.sizes import sizes_of
@@ -47,14 +48,14 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), help="Length of the run in steps.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="MIN",
     help="Length of the run in minutes of training, in place of --steps.",
 )
 @click.option("--batch", type=click.IntRange(1), help="Examples a step.  [default: the recipe's]")
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="RATE",
     help="Peak learning rate.  [default: the recipe's]",
 )
@@ -107,7 +108,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--validate-every",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=5.0,
     metavar="MIN",
     show_default=True,

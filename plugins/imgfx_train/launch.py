@@ -180,12 +180,21 @@ def _origin(request: Request, state: Mapping[str, Any] | None) -> str:
 
 def _precision(request: Request, recipe: Recipe, device: str) -> str:
     """Of the forward pass."""
-    from imgfx.engines.torch_engine import bf16_pays
+    from imgfx.engines.torch_engine import bf16_pays, forbid_tf32
 
     precision = recipe.precision if request.precision == "auto" else request.precision
     if precision == "auto":
-        precision = "bf16" if device == "cuda" or bf16_pays() else "fp32"
+        precision = "bf16" if (_has_bf16() if device == "cuda" else bf16_pays()) else "fp32"
+    if precision == "fp32" and device == "cuda":
+        forbid_tf32()
     return precision
+
+
+def _has_bf16() -> bool:
+    """Whether the GPU computes in bf16, and does not only pretend to."""
+    import torch
+
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _plan(

@@ -1,5 +1,6 @@
 """The cache of compiled engines: what is kept, what is not trusted, and who builds."""
 
+import errno
 import os
 import stat
 import threading
@@ -121,6 +122,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     cache = EngineCache(tmp_path / "file" / "engines")
     with pytest.raises(EngineError, match=r"file/engines: cannot make"):
         cache.store(ENTRY)
+
+
+def test_a_folder_without_room_for_a_lock_is_named(cache, stored, monkeypatch):
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    reason = r"\.lock: cannot write: Permission denied"
+    with pytest.raises(EngineError, match=reason), cache.building(KEY):
+        pass
+
+
+def refused(_lock):
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_one_builds_and_the_others_wait_for_it(cache):

@@ -4,7 +4,7 @@ import pytest
 
 from imgfx.engines.base import Choice, Request
 from imgfx.engines.choice import gpus, open_engine
-from imgfx.errors import EngineError, PluginError
+from imgfx.errors import EngineError, PluginError, WeightsError
 from imgfx_denoise_ae.model import MODEL
 
 
@@ -19,7 +19,7 @@ class Recorded:
 
     def open(self, model, weights, request):
         if self._fails:
-            raise EngineError(self._fails)
+            raise self._fails if isinstance(self._fails, Exception) else EngineError(self._fails)
         return Choice(self.name, request.device, request.precision)
 
 
@@ -69,6 +69,22 @@ def test_what_fails_is_passed_over_and_that_is_said(without_gpu):
     broken = Recorded("broken", {"cpu": 99}, fails="denoise-ae: cannot be exported")
     assert chosen([TORCH, broken], said=said).engine == "torch"
     assert said == ["denoise-ae: cannot be exported; taking torch instead"]
+
+
+@pytest.mark.parametrize("error", [ImportError("libtbb.so.12"), RuntimeError("driver too old")])
+def test_a_broken_library_is_passed_over_too(without_gpu, error):
+    said, broken = [], Recorded("broken", {"cpu": 99}, fails=error)
+    assert chosen([TORCH, broken], said=said).engine == "torch"
+    (line,) = said
+    assert line.startswith(f"broken: {type(error).__name__}: {error}")
+    assert line.endswith("; taking torch instead")
+    with pytest.raises(type(error)):
+        chosen([TORCH, broken], wanted="broken")
+
+
+def test_weights_that_are_wrong_are_so_for_all_engines(without_gpu):
+    with pytest.raises(WeightsError):
+        chosen([TORCH, Recorded("first", {"cpu": 99}, fails=WeightsError("truncated"))])
 
 
 def test_a_broken_plugin_costs_only_its_own_engine(without_gpu):

@@ -110,6 +110,20 @@ def test_a_chain_runs_tile_by_tile(place, tmp_path, monkeypatch):
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 3  # of 65535
 
 
+@pytest.mark.parametrize("size", [(1, 5), (5, 1), (8, 8), (7, 9)])
+@pytest.mark.parametrize("name", ["superres-rednet", "denoise-ae"])
+def test_images_of_a_few_pixels_are_run_too(place, tmp_path, monkeypatch, name, size):
+    monkeypatch.chdir(tmp_path)
+    path = write_weights(tmp_path / "w.safetensors", *TINY[name])
+    write_image(tmp_path / "a.png", Image(pixels(*size, dtype="uint16")))
+    stage = [name, "--weights", str(path)]
+    for engine in ("tensorrt", "torch"):
+        line = ["open", "a.png", *stage, "save", f"{engine}.png"]
+        assert main([*line, "--engine", engine, "--precision", "fp32"]) == 0
+    ours, theirs = (read_image(tmp_path / f"{n}.png").pixels for n in ("tensorrt", "torch"))
+    assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 3  # of 65535
+
+
 def test_the_second_start_builds_nothing(doubled, tmp_path):
     weights = weights_of("denoise-ae", tmp_path)
     model = TINY["denoise-ae"][0]

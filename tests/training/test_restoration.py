@@ -173,6 +173,19 @@ def test_a_task_over_folders_holds_some_photos_out(tmp_path):
     assert task.describe_data() == "39 photos, 1 held out, of shots"
 
 
+def test_photos_to_validate_on_are_not_trained_on(tmp_path):
+    for number in range(12):
+        write_image(tmp_path / "all" / f"{number}.png", Image(pixels(24 + number, 24)))
+    for number in (3, 7):
+        write_image(tmp_path / "all" / "val" / f"{number}.png", Image(pixels(24 + number, 24)))
+    task = restoration_task(Brighter(), [tmp_path / "all"], [], **options(20))
+    validated = task.validated_on([tmp_path / "all" / "val"])
+    assert sorted(len(photo) for photo in validated.validation) == [27, 31]
+    assert {len(photo) for photo in validated.training} == {24 + n for n in range(12)} - {27, 31}
+    with pytest.raises(TrainingError, match="all: all photos are among those to validate on"):
+        task.validated_on([tmp_path / "all"])
+
+
 def test_photos_under_the_crop_are_not_enough(tmp_path):
     for number in range(3):
         write_image(tmp_path / f"{number}.png", Image(pixels(20, 20)))
