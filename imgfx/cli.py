@@ -66,6 +66,7 @@ class Root(click.Group):
             raise click.UsageError("no stage is named; see 'imgfx --help'")
         offer = self.registry.find(words[0], *STAGE_KINDS, "command")
         if offer is not None and offer.kind == "command":
+            _refuse_run_options(ctx, words[0], self.get_command(ctx, words[0]))
             self.registry.lines = TypedLines(self.registry, ctx)
             ctx.obj = self.registry
             return super().invoke(ctx)
@@ -84,6 +85,24 @@ class Root(click.Group):
         """Both forms of a line."""
         formatter.write_usage("imgfx", "[RUN OPTIONS] STAGE [OPTIONS] [STAGE [OPTIONS]]...")
         formatter.write_usage("imgfx", "COMMAND [OPTIONS]...")
+
+
+def _refuse_run_options(ctx: click.Context, name: str, command: click.Command | None) -> None:
+    """Of a command that has no chain to run they would be ignored, --dry-run among them.
+
+    Raises:
+        click.UsageError: one was typed, and the command does not take all of them.
+    """
+    taken = {parameter.name for parameter in command.params} if command is not None else set()
+    options = [option for option in ctx.command.params if option.name in ctx.params]
+    if {option.name for option in options} <= taken:
+        return
+    for option in options:
+        if ctx.get_parameter_source(option.name or "") == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{option.opts[-1]} is of runs, and {name!r} is none; what {name!r} takes stands "
+                "behind it"
+            )
 
 
 def _folder_option(registry: Registry) -> click.Option:

@@ -94,7 +94,7 @@ class ApiDeprecationWarning(DeprecationWarning):
 def surprise(error: BaseException) -> str:
     """One line about an error that is none of ours: its kind, its reason, and where it arose.
 
-    That is the last line outside of the core and of what Python has frozen: where a plugin calls
+    That is the last line outside of the core and of Python's own library: where a plugin calls
     us with something wrong, its own line says more than ours.
     """
     from traceback import extract_tb
@@ -102,9 +102,18 @@ def surprise(error: BaseException) -> str:
     reason = " ".join(str(error).split())
     kind = type(error).__name__
     frames = extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith(("<", _CORE))] or frames
+    theirs = [f for f in frames if not _is_nobodys(f.filename)] or frames
     place = f" ({PurePath(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
     return f"{kind}: {reason}{place}" if reason else f"{kind}{place}"
+
+
+def _is_nobodys(file: str) -> bool:
+    """Whether a line there tells nothing of who is to blame."""
+    from sysconfig import get_path
+
+    if file.startswith(("<", _CORE)):
+        return True
+    return file.startswith(get_path("stdlib")) and "-packages" not in file
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imgfx.errors import ImageError, ImgfxError, confined, surprise
+from imgfx.errors import ImageError, ImgfxError, PluginError, confined, surprise
 from imgfx.recorder import Recorded, Recorder, check_weights
 from imgfx.stage import Apply, Stage
 
@@ -37,9 +37,30 @@ def started_stage(stage: Stage, session: Session) -> tuple[Any, Recorded | None]
     before = len(session.asked)
     with confined(f"stage {stage.name!r}"):
         started = stage.start(session)
+    _check_started(stage, started)
     models = session.asked[before:]
     check_weights(stage.name, stage.weights, models)
     return started, Recorded(stage.step, models) if stage.step is not None else None
+
+
+_PARTS = {"source": ("__iter__", "count"), "filter": ("__call__",),
+          "sink": ("target", "encode", "write")}  # fmt: skip
+
+
+def _check_started(stage: Stage, started: Any) -> None:
+    """Whether a stage's function answered what its kind does.
+
+    Raises:
+        PluginError: it did not.
+    """
+    missing = [part for part in _PARTS[stage.kind] if not hasattr(started, part)]
+    if not missing and stage.kind == "source" and not isinstance(started.count, int | None):
+        missing = ["count"]  # a list's is a method
+    if missing:
+        raise PluginError(
+            f"stage {stage.name!r}: a {stage.kind}'s function answers what has "
+            f"{' and '.join(missing)}; this one's answer is of type {type(started).__name__}"
+        )
 
 
 @dataclass(frozen=True)

@@ -243,16 +243,22 @@ def _entry(line: str) -> Entry | None:
 def digest_of(
     stages: Sequence[Stage], sink: Mapping[str, Any], models: Sequence[LoadedModel]
 ) -> str:
-    """Names a chain: stages and sink with their options, the weights, and the version.
+    """Names a chain: stages and sink with their options, the weights, and the versions.
+
+    Of the files that filters' options name, and of plugins that are files, the content counts.
 
     Engine and precision are left out: a batch may go on with another.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "imgfx": __version__,
         "stages": describe([replace(stage, options=_placed(stage.options)) for stage in stages]),
         "sink": dict(sink),
         "weights": {loaded.model.name: loaded.weights.digest for loaded in models},
     }
+    foreign = [stage.step for stage in stages if stage.step is not None]
+    plugins = [(s.stage, s.version, dict(s.files)) for s in foreign if s.version or s.files]
+    if plugins:
+        parts["plugins"] = plugins
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -7,6 +7,7 @@ first line of a module's docstring, read from its source.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import os
 import re
@@ -37,6 +38,8 @@ MAKERS = {
     "group": "command",
 }
 """By the decorator that names it: a thing's kind, in a file of a plugin folder."""
+_MAKING_MODULES = ("click", "api", "imgfx")
+"""Before a dot: `@click.command` makes a command, `@group.command` a part of one."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,20 @@ class Offer:
             return distribution.version if distribution is not None else ""
         except Exception:  # as above
             return ""
+
+    @cached_property
+    def edition(self) -> str:
+        """What a change shows in: the package's version, or the file's digest."""
+        if self.file is None:
+            return self.package_version
+        try:
+            return f"sha256 {hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]}"
+        except OSError:
+            return ""
+
+    def is_from(self, package: str) -> bool:
+        """Whether a package's name, or of a file its path or its name, means this one's."""
+        return package == self.package or (self.file is not None and package == self.file.name)
 
     @property
     def module(self) -> str:
@@ -163,12 +180,22 @@ def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef):
             for call in node.decorator_list:
                 maker = called_name(call)
+                if _is_of_group(call):
+                    continue
                 if maker in MAKERS and (name := first_text(call)):
                     yield name, MAKERS[maker]
         elif called_name(node) == "Model" and (name := first_text(node)):
             yield name, "model"
         elif called_name(node) == "model_filter" and (name := first_text(node)):
             yield name, "filter"
+
+
+def _is_of_group(call: ast.AST) -> bool:
+    """Whether it is `@group.command(...)`: a sub-command, which its group brings along."""
+    function = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(function, ast.Attribute) or function.attr not in ("command", "group"):
+        return False
+    return not (isinstance(function.value, ast.Name) and function.value.id in _MAKING_MODULES)
 
 
 def called_name(node: ast.AST) -> str:

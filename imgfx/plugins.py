@@ -82,7 +82,9 @@ class Registry:
             PluginError: the folder cannot be read.
         """
         try:
-            self.offers = [*self.offers, *offers_of_folder(folder)]
+            known = {offer.file.resolve() for offer in self.offers if offer.file is not None}
+            new = [o for o in offers_of_folder(folder) if o.file and o.file.resolve() not in known]
+            self.offers = [*self.offers, *new]
         except OSError as error:
             raise PluginError(
                 f"{folder}: cannot read the plugins there: {error.strerror}"
@@ -115,7 +117,9 @@ class Registry:
         found = [
             offer
             for offer in self.offers
-            if offer.name == bare and offer.kind in kinds and package in ("", offer.package)
+            if offer.name == bare
+            and offer.kind in kinds
+            and (not package or offer.is_from(package))
         ]
         found = [offer for offer in found if offer.supported] or found
         bundled = [offer for offer in found if offer.bundled]
@@ -208,7 +212,7 @@ class Registry:
                 return thing
         raise PluginError(
             f"{_plugin(offer)} promises {offer.name!r}, but its {_HOOKS[offer.kind]} does not "
-            "answer it"
+            "answer it; is the function marked @hookimpl, and the thing named so?"
         )
 
     def _answers(self, offer: Offer) -> list[Any]:
@@ -259,7 +263,7 @@ def _check_version(offer: Offer) -> None:
 
 
 def _check_kind(offer: Offer, thing: Any) -> None:
-    """Whether a thing is what its group says; models and engines are protocols, and trusted."""
+    """Whether a thing is what its group says; engines and runners are protocols, and trusted."""
     if offer.kind in STAGE_KINDS:
         kind = thing.kind if isinstance(thing, StageCommand) else type(thing).__name__
         if kind != offer.kind:
@@ -268,6 +272,12 @@ def _check_kind(offer: Offer, thing: Any) -> None:
         raise PluginError(
             f"{_plugin(offer)}: {offer.name!r} is no Click command but {type(thing).__name__}"
         )
+    elif offer.kind == "model":
+        from imgfx.model import Model
+
+        if not isinstance(thing, Model):
+            what = type(thing).__name__
+            raise PluginError(f"{_plugin(offer)}: {offer.name!r} is no Model but {what}")
 
 
 def _broken(offer: Offer, error: BaseException) -> PluginError:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from imgfx.ahead import load
 from imgfx.engines.base import Choice, Request, Say
@@ -26,6 +26,9 @@ from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink, Stage
 from imgfx.weights import Weights
+
+if TYPE_CHECKING:
+    from imgfx.catalog import Catalog
 
 __all__ = [
     "Blueprint",
@@ -72,14 +75,14 @@ class Part:
         """The part of a stage that knows its full name."""
         return cls(stage.full_name, stage.options, stage.step, stage.weights)
 
-    def stage(self, registry: Registry) -> Stage:
+    def stage(self, catalog: Catalog) -> Stage:
         """The stage.
 
         Raises:
             PluginError: the plugin is not installed here, or broken.
         """
         with confined(f"stage {self.name!r}"):
-            command = registry.stage(self.name)
+            command = catalog.stage(self.name)
             if command is None or command.callback is None:
                 raise ImgfxError(f"stage {self.name!r} is not installed there; install its package")
             stage: Stage = command.callback(**self.options)

@@ -47,16 +47,19 @@ def values_of(piece: Piece, run_options: Sequence[click.Option] = ()) -> PieceVa
 
 
 def public_name(command: StageCommand, registry: Registry) -> tuple[str, str]:
-    """(what names a stage on every machine, its package's version or nothing).
+    """(what names a stage on every machine, its edition; of imgfx's own stages nothing).
 
-    The name is `package:name` where imgfx does not bring it; a file of a plugin folder has no
-    package.
+    The name is `package:name` where imgfx does not bring it. That of a file of a plugin folder is
+    bare, or `file.py:name` where the bare one means another stage.
     """
     full = registry.full_name(command)
     offer = registry.find(full, *STAGE_KINDS)
-    if offer is None or offer.bundled or offer.file is not None:
+    if offer is None or offer.bundled:
         return full.rpartition(":")[2], ""
-    return full, offer.package_version
+    if offer.file is not None:
+        alone = registry.shown_name(offer) == offer.name
+        return offer.name if alone else f"{offer.file.name}:{offer.name}", offer.edition
+    return full, offer.edition
 
 
 def step_of(piece: Piece, registry: Registry, run_options: Sequence[click.Option] = ()) -> Step:

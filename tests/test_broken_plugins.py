@@ -98,6 +98,57 @@ def run(imgfx, site, tmp_path):
     return lambda *words, **more: imgfx(*words, PYTHONPATH=str(site.folder), **more)
 
 
+def test_the_place_of_an_error_is_the_plugin_s_own(run, site):
+    body = "return image.with_pixels(image.pixels * 0.5)"
+    site.install("imgfx-half", NEGATIVE.replace("NAME", "half").replace("BODY", body), "half")
+    ended = run("open", "a.png", "half", "save", "b.png")
+    assert ended.code == 1
+    assert ended.err.endswith(
+        "pixels are float64, expected uint8, uint16 or float32 (imgfx_half.py:9)\n"
+    )
+
+
+STARTS = '''"""A stage that is none."""
+
+from imgfx.api import hookimpl, sink, source
+
+
+@KIND("NAME")
+def start(session):
+    """Answer nothing of use."""
+    return ANSWER
+
+
+@hookimpl
+def imgfx_stages():
+    return [start]
+'''
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "missing", "words"),
+    [
+        ("source", "[]", "count; this one's answer is of type list", "NAME save b.png"),
+        ("source", "(i for i in [])", "count; this one's answer is of type generator", "NAME"),
+        ("sink", "None", "target and encode and write; this", "open a.png NAME"),
+    ],
+)
+def test_what_a_stage_s_function_answers_is_looked_at(run, site, kind, answer, missing, words):
+    text = STARTS.replace("KIND", kind).replace("NAME", "odd").replace("ANSWER", answer)
+    site.install("imgfx-odd", text, "odd", kind=f"{kind}s")
+    ended = run(*words.replace("NAME", "odd").split())
+    assert ended.code == 1
+    assert f"stage 'odd': a {kind}'s function answers what has {missing}" in ended.err
+
+
+def test_a_model_is_a_model(run, site):
+    text = MODEL.replace("ANSWER", "[type('Thing', (), {'name': 'odd'})()]")
+    site.install("imgfx-odd", text, "odd", kind="models")
+    ended = run("train", "odd", "--data", ".")
+    assert ended.code == 1
+    assert "'odd' is no Model but Thing" in ended.err
+
+
 def test_there_are_at_least_twenty():
     assert len(BROKEN) >= 20
 

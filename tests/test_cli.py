@@ -107,6 +107,23 @@ def test_without_words_the_help_goes_to_stderr(imgfx):
 
 @pytest.mark.parametrize(
     "words",
+    ["--dry-run engine clear", "--device cuda train superres-fast-x2 --data x", "-q plugins list",
+     "--tile 8 eval denoise-ae --data x"],
+)  # fmt: skip
+def test_run_options_are_no_command_s(imgfx, words):
+    ended = imgfx(*words.split())
+    command = next(word for word in words.split() if word in ("engine", "train", "plugins", "eval"))
+    assert ended.code == 2
+    assert f" is of runs, and '{command}' is none; what '{command}' takes stands" in ended.err
+
+
+def test_run_options_before_run_are_its_own(imgfx, photo):
+    imgfx("chain", "save", "c.toml", "open", photo, "save", "b.png")
+    assert "image  " in imgfx("--dry-run", "run", "--chain", "c.toml").err
+
+
+@pytest.mark.parametrize(
+    "words",
     [
         "--dry-run open a.png save b.png",
         "open --dry-run a.png save b.png",

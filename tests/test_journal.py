@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support import PROGRAM, pixels
+from support import NEGATIVE, PROGRAM, pixels
 
 from imgfx.journal import NAME, Journal
 
@@ -168,6 +168,23 @@ def test_other_weights_and_options_are_another_chain(photos, batch, tmp_path):
                       ("1.safetensors", "0.5"), ("1.safetensors", "0.5")]
     ]  # fmt: skip
     assert done == [6, 0, 6, 6, 0]
+
+
+def test_another_edition_of_a_plugin_is_another_chain(photos, imgfx, tmp_path):
+    source = NEGATIVE.replace("NAME", "turn")
+    (tmp_path / "plug").mkdir()
+    line = ("--plugins-dir", "plug", "open", "photos", "turn", "save", "out")
+    seen = []
+    for body in ("pass", "pass", "image = image.with_pixels(image.pixels // 2)"):
+        (tmp_path / "plug" / "turn.py").write_text(source.replace("BODY", body))
+        ended = imgfx(*line)
+        assert ended.code == 0, ended.err
+        seen.append((ended.err, cv2.imread(str(tmp_path / "out" / "p0.png"))))
+    assert [err for err, _ in seen] == [
+        "imgfx: 6 images done\n", "imgfx: 6 images done, 6 of them earlier\n",
+        "imgfx: 6 images done\n",
+    ]  # fmt: skip
+    assert (seen[2][1] != seen[0][1]).any()
 
 
 def test_a_batch_goes_on_where_the_engine_is_another(photos, batch):

@@ -138,7 +138,7 @@ def _to_folder(path: Path, text: str) -> str:
     if os.path.isabs(text) or folder.resolve() == Path.cwd():  # noqa: PTH117
         return text
     slash = "/" if text.endswith("/") else ""
-    return Path(os.path.relpath(text, folder)).as_posix() + slash
+    return Path(os.path.relpath(text, folder.resolve())).as_posix() + slash
 
 
 def _moved(line: Line, catalog: Catalog, change: Any) -> Line:

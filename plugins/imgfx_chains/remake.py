@@ -129,9 +129,9 @@ class Remake:
         texts = [f"made with {what}, and this is {__version__}" for what in dict.fromkeys(found)]
         for step in self.steps:
             offer = self.catalog.find(step.stage, "source", "filter")
-            here = offer.package_version if offer is not None else ""
+            here = offer.edition if offer is not None else ""
             if step.version and here != step.version:
-                package = step.stage.rpartition(":")[0]
+                package = step.stage.rpartition(":")[0] or step.stage
                 texts.append(f"made with {package} {step.version}, and here is {here}")
         return texts
 

@@ -35,6 +35,8 @@ _COMMON = {".gitignore": "common/gitignore.in", "LICENSE": "common/LICENSE.in"}
 """By the file's name in the package: its template; empty for an empty file."""
 _TAKEN = {"apply", "click", "conformance", "failures", "hookimpl", "np"}
 """Names in Python that the templates use for something else."""
+_PARTS = {"model", "network", "recipe"}
+"""Modules of a package with a model: importing one gives its name to it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Package:
     def function(self) -> str:
         """The stage's name in Python; not one that something else has already."""
         plain = self.name.replace("-", "_")
-        taken = plain in _TAKEN or keyword.iskeyword(plain) or hasattr(builtins, plain)
+        used = _TAKEN | _PARTS if self.model else _TAKEN
+        taken = plain in used or keyword.iskeyword(plain) or hasattr(builtins, plain)
         return f"{plain}_" if taken or plain.endswith(("_filter", "_images")) else plain
 
     def files(self) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Chains as files, and images made again: `chain`, `run --chain` and `replay` as users run them."""
 
+import hashlib
 import json
 import shlex
 import tomllib
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import pixels
+from support import NEGATIVE, pixels
 from support_models import TINY, write_weights
 
 from imgfx.cli import build_cli, main
@@ -442,6 +443,38 @@ def test_what_cannot_be_replayed_is_said_in_one_line(imgfx, folder, words, messa
     assert ended.code == 1
     assert ended.err.startswith(f"imgfx: error: {message}"), ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_file_s_stage_stays_the_one_it_was_where_another_has_its_name(imgfx, folder):
+    (folder / "plug").mkdir()
+    source = NEGATIVE.replace("NAME", "denoise-ae").replace("BODY", "pass")
+    (folder / "plug" / "dup.py").write_text(source)
+    plug = ("--plugins-dir", "plug")
+    line = ("open", "photos/a.png", "plug/dup.py:denoise-ae")
+    assert imgfx(*plug, *line, "save", "out.png").code == 0
+    negative = read_image(folder / "out.png").pixels
+    shown = imgfx(*plug, "replay", "out.png", "--show").out.decode()
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    assert shown.splitlines() == ["imgfx dup.py:denoise-ae", f"dup.py:denoise-ae sha256 {digest}"]
+    again = ("replay", "out.png", "--on", "photos/a.png", "--out")
+    assert imgfx(*plug, *again, "b.png").code == 0
+    np.testing.assert_array_equal(read_image(folder / "b.png").pixels, negative)
+    assert imgfx(*again, "c.png").code == 1
+    assert imgfx(*plug, "chain", "save", "dup.toml", "plug/dup.py:denoise-ae").code == 0
+    assert 'stage = "dup.py:denoise-ae"' in (folder / "dup.toml").read_text()
+    run = ("run", "--chain", "dup.toml", "open", "photos/a.png", "save", "d.png")
+    assert imgfx(*plug, *run).code == 0
+    np.testing.assert_array_equal(read_image(folder / "d.png").pixels, negative)
+    (folder / "plug" / "dup.py").write_text(source + "# changed\n")
+    assert "made with dup.py sha256" in imgfx(*plug, *again, "e.png").err
+
+
+def test_paths_are_right_where_the_file_s_folder_is_a_link(imgfx, folder):
+    (folder / "real" / "deep").mkdir(parents=True)
+    (folder / "link").symlink_to("real/deep")
+    assert imgfx("chain", "save", "link/c.toml", "open", "photos", "save", "out").code == 0
+    assert imgfx("run", "--chain", "link/c.toml").code == 0
+    assert (folder / "out" / "a.png").is_file()
 
 
 def test_an_engine_that_is_not_here_is_replaced_and_told(imgfx, folder):

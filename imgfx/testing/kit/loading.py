@@ -84,7 +84,8 @@ def loads(subject: Subject) -> list[Load]:
 
 def _load(subject: Subject) -> Load:
     offer = subject.offer
-    words = ["-P", "-m", "imgfx.testing.kit.load_probe", offer.kind, offer.name, offer.package]
+    package = offer.package if offer.file is None else str(offer.file.absolute())
+    words = ["-P", "-m", "imgfx.testing.kit.load_probe", offer.kind, offer.name, package]
     ended = run_python(words, cwd=subject.folder, env=subject.env)
     if ended.code or not ended.out:
         raise NotReadyError(f"a process that loads it ends with {ended.code}: {_last(ended.err)}")

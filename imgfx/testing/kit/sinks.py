@@ -15,7 +15,6 @@ import numpy as np
 
 from imgfx.errors import surprise
 from imgfx.files import write_image
-from imgfx.plugins import Registry
 from imgfx.runners import Part
 from imgfx.stage import Item, Journaled, Sink
 from imgfx.testing.kit.capturing import captured_stdout
@@ -198,7 +197,7 @@ def process(subject: SinkSubject) -> Finding:
     except Exception as error:  # noqa: BLE001  # objects raise anything when they are pickled
         return failed(f"its options cannot be pickled: {error}; keep them to texts and numbers")
     with TrialSession(subject.folder) as opened:
-        again.stage(Registry()).start(opened)
+        again.stage(subject.catalog).start(opened)
     return passed()
 
 
