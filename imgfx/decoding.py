@@ -191,6 +191,8 @@ def _image_from_samples(samples: npt.NDArray[Any], inspection: Inspection, name:
             "0 is taken for black and 1 for white"
         )
     turned = turn != 1 or inspection.turn is not None
+    if stored.dpi is None:
+        stored = replace(stored, dpi=exif.resolution(stored.exif))
     metadata = _upright_metadata(stored, turned, samples.shape[1], samples.shape[0])
     if turn >= 5 and metadata.dpi:
         metadata = replace(metadata, dpi=metadata.dpi[::-1])  # rows have become columns

@@ -6,7 +6,7 @@ import struct
 import sys
 import zlib
 
-from imgfx.formats import DamagedError, Format, declared_size, pnm, sniff, y4m
+from imgfx.formats import DamagedError, Format, declared_size, phone, pnm, sniff, y4m
 from imgfx.formats.jpeg import MARKER, frame_size
 from imgfx.formats.png import SIGNATURE
 from imgfx.stream_buffer import (
@@ -105,7 +105,14 @@ def _lost_png(data: bytearray) -> LostError:
 
 
 def _jpeg(buffer: Buffer) -> int:
-    position = segment = 2
+    riders = phone.Riders()
+    end = _end_of_jpeg(buffer, 0, riders)
+    return _behind_jpeg(buffer, end, riders)
+
+
+def _end_of_jpeg(buffer: Buffer, start: int, riders: phone.Riders) -> int:
+    """Where the picture ends that begins there; what follows it is told to the riders."""
+    position = segment = start + 2
     while True:
         match = MARKER.search(buffer.data, position)
         end = match.start() if match else len(buffer.data)
@@ -136,9 +143,26 @@ def _jpeg(buffer: Buffer) -> int:
             # Its own thumbnail is no next image, hence only what is certain.
             other = CERTAIN_BEGINNING.search(buffer.data, segment)
             return other.start() if other else len(buffer.data)
-        size = frame_size(marker, bytes(buffer.data[segment + 2 : position]))
+        payload = bytes(buffer.data[segment + 2 : position])
+        riders.see(marker, payload, segment + 2)
+        size = frame_size(marker, payload)
         if size is not None:
             buffer.limit(*size, position)
+
+
+def _behind_jpeg(buffer: Buffer, end: int, riders: phone.Riders) -> int:
+    """Where the file ends whose first picture ends there: behind what is announced and is there."""
+    for first in riders.pictures:
+        there = end <= first <= buffer.allowed and buffer.have(first + 3)
+        if not there or buffer.data[first : first + 3] != b"\xff\xd8\xff":
+            break  # a program has cut it off, and left the list
+        end = _end_of_jpeg(buffer, first, phone.Riders())
+    while riders.motion and buffer.have(end + 16):
+        length = phone.box_length(bytes(buffer.data[end : end + 16]))
+        if length is None or end + length > buffer.allowed or not buffer.have(end + length):
+            break
+        end += length
+    return end
 
 
 def _webp(buffer: Buffer) -> int:

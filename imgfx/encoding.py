@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx import exif
+from imgfx.colour import colour_notes
 from imgfx.decoding import rgb_from_bgr
 from imgfx.errors import EncodeError
 from imgfx.formats import Format, jpeg, png, pnm, tiff, y4m
@@ -124,10 +125,16 @@ def _over_white(pixels: Pixels, alpha: Pixels) -> Pixels:
 
 def _storable_metadata(image: Image, target: Format, channels: int, notes: list[str]) -> Metadata:
     kept = image.metadata
+    if target.name != "png":
+        notes += colour_notes(kept, target.name)
+    if kept.iptc and target.name not in ("jpeg", "tiff"):
+        notes.append(f"{target.name} carries no IPTC; left out")
     if not target.metadata:
         if kept.exif or kept.icc or kept.xmp:
             notes.append(f"{target.name} carries no EXIF, XMP or ICC; left out")
         return Metadata()
+    if kept.dpi and target.name in ("webp", "avif"):
+        kept = replace(kept, exif=exif.with_resolution(kept.exif, kept.dpi))
     if kept.icc and kept.icc[16:20] == b"GRAY" and channels > 2:
         notes.append("a profile for gray does not fit RGB pixels; left out")
         kept = replace(kept, icc=None)

@@ -8,8 +8,10 @@ Source: Exif 2.32 (CIPA DC-008-2019) section 4.6; TIFF 6.0 section 2.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ORIENTATION = 0x0112
@@ -176,6 +178,56 @@ def normalised(blob: bytes, width: int, height: int) -> bytes:
     if link + 4 <= len(patched):
         struct.pack_into(order + "I", patched, link, 0)
     return bytes(patched)
+
+
+_ACROSS, _DOWN, _UNIT = 0x011A, 0x011B, 0x0128
+_A_UNIT = {2: 1.0, 3: 2.54}
+"""Inches and centimetres: dots an inch of one dot each."""
+
+
+def resolution(blob: bytes | None) -> tuple[float, float] | None:
+    """Pixels an inch, horizontally and vertically; None where the blob does not tell."""
+    order = byte_order(blob) if blob else None
+    if blob is None or order is None:
+        return None
+    return resolution_of(read_directory(blob, order, first_offset(blob, order)).entries, order)
+
+
+def resolution_of(entries: Mapping[int, Entry], order: str) -> tuple[float, float] | None:
+    """The same of a directory."""
+    factor = _A_UNIT.get(number(entries.get(_UNIT), order) or 2, 0.0)
+    values = []
+    for tag in (_ACROSS, _DOWN):
+        entry = entries.get(tag)
+        if entry is None or entry.kind != 5 or len(entry.value) < 8:
+            return None
+        over, under = struct.unpack_from(order + "II", entry.value)
+        values.append(over / under * factor if under else 0.0)
+    return (values[0], values[1]) if all(values) else None
+
+
+def resolution_entries(dpi: tuple[float, float], order: str) -> dict[int, Entry]:
+    """What says so many pixels an inch."""
+    found = {_UNIT: Entry(3, 1, struct.pack(order + "H", 2))}
+    for tag, value in zip((_ACROSS, _DOWN), dpi, strict=True):
+        thousandths = min(0xFFFFFFFF, max(1, round(value * 1000)))
+        found[tag] = Entry(5, 1, struct.pack(order + "II", thousandths, 1000))
+    return found
+
+
+def with_resolution(blob: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """The blob, or a new one, with the resolution; as it is where it says that already."""
+    known = resolution(blob)
+    if (
+        blob
+        and known
+        and all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(known, dpi, strict=True))
+    ):
+        return blob
+    order = (byte_order(blob) if blob else None) or "<"
+    directory = read_directory(blob, order, first_offset(blob, order)) if blob else Directory()
+    directory.entries.update(resolution_entries(dpi, order))
+    return blob_from_directory(directory, order)
 
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")

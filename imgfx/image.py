@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -34,13 +34,17 @@ class Metadata:
     """An ICC profile of the pixels' colour space."""
     dpi: tuple[float, float] | None = None
     """Horizontal and vertical resolution in pixels per inch."""
+    colour: tuple[tuple[str, bytes], ...] = ()
+    """How samples stand for light where no profile says it: PNG's chunks gAMA, cHRM, sRGB, cICP."""
+    iptc: bytes | None = None
+    """Captions, keywords and the like: an IPTC-IIM record."""
     video: str | None = None
     """Of a video's frame: its rate, interlacing and pixel aspect as in Y4M, "F25:1 Ip A1:1"."""
     provenance: str | None = None
     """How it was made, as the text that `imgfx.provenance` reads; of a file, as it stands there."""
 
     def __bool__(self) -> bool:
-        return any((self.exif, self.xmp, self.icc, self.dpi, self.video, self.provenance))
+        return any(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)

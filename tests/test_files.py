@@ -25,7 +25,7 @@ from reference import (
 )
 from support import PHOTOS, picture, pixels
 
-from imgfx.errors import DecodeError, EncodeError
+from imgfx.errors import DecodeError, EncodeError, ImgfxError
 from imgfx.files import decode, encode, jpeg_round_trip, read_image, write_file, write_image
 from imgfx.formats import FORMATS, format_from_name, format_from_suffix, sniff
 from imgfx.image import Metadata
@@ -300,7 +300,7 @@ def test_a_failed_rename_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(EncodeError, match="Read-only"):
+    with pytest.raises(ImgfxError, match="Read-only"):
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -120,7 +120,7 @@ def imported_when_run(path):
 
 # From the bottom to the top: a module imports nothing of a later row.
 ROWS = [
-    "errors ranges stdout image settings written option_paths provenance xmp",
+    "errors ranges stdout image colour settings written option_paths provenance xmp",
     "metrics resample tiling model formats",
     "decoding options",
     "encoding",

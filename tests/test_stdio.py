@@ -60,7 +60,7 @@ def test_each_image_of_the_stream_is_an_item(stdin):
     found = list(items)
     assert [item.origin for item in found] == ["stdin #0", "stdin #1", "stdin #2"]
     assert [item.load().height for item in found] == [3, 5, 9]
-    assert [item.load().name for item in found] == ["image_0000", "image_0001", "image_0002"]
+    assert [item.name for item in found] == ["image_0000", "image_0001", "image_0002"]
 
 
 def test_a_damaged_item_names_its_place_and_the_next_one_loads(stdin):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 from reference import decoded_or_refused, exif_blob, image_of, known, pillow_file
 from support import pixels
 
@@ -105,6 +106,44 @@ def test_a_boundary_at_the_end_of_a_block_is_found(block):
     filled += jpeg[2:]
     assert len(filled) == block
     assert pieces(filled + ITEMS["png"]) == [filled, ITEMS["png"]]
+
+
+def of_a_phone(*, motion=False, pictures=2):
+    """A JPEG with a smaller one behind it, which its list names, and maybe a video behind both."""
+    seen = [Pillow.fromarray(pixels(24 - 8 * k, 32)) for k in range(pictures)]
+    stream = io.BytesIO()
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" GCamera:MotionPhoto="1"/>' if motion else b""
+    kind, more = (
+        ("MPO", {"save_all": True, "append_images": seen[1:]}) if seen[1:] else ("JPEG", {})
+    )
+    seen[0].save(stream, kind, xmp=xmp, **more)
+    boxes = [b"ftypmp42" + bytes(8), b"moov" + bytes(20), b"mdat" + THUMBNAIL]
+    video = b"".join(struct.pack(">I", len(box) + 4) + box for box in boxes)
+    return stream.getvalue() + video * motion
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        of_a_phone(),
+        of_a_phone(pictures=3),
+        of_a_phone(motion=True),
+        of_a_phone(motion=True, pictures=1),
+    ],
+    ids=["two pictures", "three", "and a video", "a video"],
+)
+@pytest.mark.parametrize("next_", ["png", "jpeg", "ppm"])
+def test_a_phone_s_photo_is_one_file(file, next_):
+    items = list(split(io.BytesIO(file + ITEMS[next_] + file)))
+    assert items == [file, ITEMS[next_], file]
+    assert decode(items[0], "photo").height == 24
+
+
+def test_pictures_that_are_listed_and_not_there_swallow_nothing():
+    whole = of_a_phone()
+    first = whole[: whole.index(b"\xff\xd9\xff\xd8") + 2]
+    stream = first + 3 * ITEMS["png"]
+    assert list(split(io.BytesIO(stream))) == [first, *3 * [ITEMS["png"]]]
 
 
 def test_nothing_is_no_item():

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imgfx.colour import is_usual
 from imgfx.formats._av1 import largest_frame
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.image import Metadata
@@ -64,6 +65,7 @@ def inspect(data: bytes) -> Inspection:
         DamagedError: a box reaches beyond the end of the file.
     """
     icc = None
+    colour: tuple[tuple[str, bytes], ...] = ()
     coded = 0
     bits = 8
     frames = 1
@@ -71,6 +73,8 @@ def inspect(data: bytes) -> Inspection:
     for kind, start, stop in _boxes(data, 0, len(data)):
         if kind == b"colr" and data[start : start + 4] in (b"prof", b"rICC"):
             icc = icc or data[start + 4 : stop]
+        elif kind == b"colr" and data[start : start + 4] == b"nclx" and stop - start >= 8:
+            colour = colour or _told(*struct.unpack_from(">HH", data, start + 4))
         elif kind == b"av1C" and stop - start >= 4:
             high, twelve = data[start + 2] & 0x40, data[start + 2] & 0x20
             bits = 12 if high and twelve else 10 if high else 8
@@ -83,12 +87,19 @@ def inspect(data: bytes) -> Inspection:
             mirror = data[start] & 1
         elif kind == b"stsz" and stop - start >= 12:
             frames = max(frames, *struct.unpack_from(">I", data, start + 8))
-    metadata = Metadata(icc=icc, xmp=_packet(data))
+    metadata = Metadata(icc=icc, xmp=_packet(data), colour=colour)
     width, height = size(data) or (0, 0)
     turn = _ORIENTATIONS.get((angle, mirror), 1)
     return Inspection(
         width, height, metadata, frames=frames, bits=bits, turn=turn, largest_part=coded
     )
+
+
+def _told(primaries: int, transfer: int) -> tuple[tuple[str, bytes], ...]:
+    """As PNG's cICP says it, of RGB samples in full range; nothing where that is the usual."""
+    if is_usual(primaries, transfer) or max(primaries, transfer) > 255:
+        return ()
+    return (("cICP", bytes([primaries, transfer, 0, 1])),)
 
 
 def _coded(data: bytes, kind: bytes, start: int, stop: int) -> list[bytes]:

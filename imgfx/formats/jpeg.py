@@ -1,6 +1,7 @@
 """JPEG segments: integrity, metadata in and out.
 
-Sources: ITU-T T.81 annex B; Exif 2.32 section 4.5.4; XMP part 3 section 1.1.3; ICC.1 annex B.4.
+Sources: ITU-T T.81 annex B; Exif 2.32 section 4.5.4; XMP part 3 section 1.1.3; ICC.1 annex B.4;
+Adobe Photoshop File Formats Specification, 'Image Resource Blocks'.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from imgfx.image import Metadata
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_RECORD = 0x0404
+"""Photoshop's number for an IPTC-IIM record."""
+_EXTENSION = re.compile(rb"\s+xmpNote:HasExtendedXMP=(\"[^\"]*\"|'[^']*')")
 _LARGEST_SEGMENT = 65533
 LARGEST_XMP = _LARGEST_SEGMENT - len(_XMP)
 _MOST_PROFILE_SEGMENTS = 255
@@ -81,6 +86,7 @@ def inspect(data: bytes) -> Inspection:
     largest = (0, 0)
     scans = 0
     profile: dict[int, bytes] = {}
+    resources = b""
     for marker, payload in _segments(data):
         if marker == 0xE0 and payload[:5] == b"JFIF\0":
             dpi = _dpi(payload)
@@ -88,6 +94,8 @@ def inspect(data: bytes) -> Inspection:
             exif = exif or payload[len(_EXIF) :]
         elif marker == 0xE1 and payload.startswith(_XMP):
             xmp = xmp or payload[len(_XMP) :]
+        elif marker == 0xED and payload.startswith(_PHOTOSHOP):
+            resources += payload[len(_PHOTOSHOP) :]
         elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
             profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
         elif (declared := frame_size(marker, payload)) is not None:
@@ -101,7 +109,37 @@ def inspect(data: bytes) -> Inspection:
     if 0 in largest:
         raise DamagedError("no image in the JPEG")
     icc = b"".join(profile[number] for number in sorted(profile)) or None
-    return Inspection(*largest, Metadata(exif, xmp, icc, dpi))
+    notes = []
+    if xmp and _EXTENSION.search(xmp):
+        # What it points to is scattered over segments, and is mostly a depth map or a second photo.
+        xmp = _EXTENSION.sub(b"", xmp)
+        notes.append("its extended XMP is left out")
+    metadata = Metadata(exif, xmp, icc, dpi, iptc=_record(resources))
+    return Inspection(*largest, metadata, notes=tuple(notes))
+
+
+def _record(resources: bytes) -> bytes | None:
+    """The IPTC-IIM record among Photoshop's image resources, as far as they are sound."""
+    position = 0
+    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
+        (kind,) = struct.unpack_from(">H", resources, position + 4)
+        position += 6
+        name = 1 + resources[position]
+        position += name + name % 2
+        if position + 4 > len(resources):
+            return None
+        (size,) = struct.unpack_from(">I", resources, position)
+        position += 4
+        if kind == _RECORD:
+            return resources[position : position + size] or None
+        position += size + size % 2
+    return None
+
+
+def _resource(record: bytes) -> bytes:
+    """A record as the only image resource, without a name."""
+    head = b"8BIM" + struct.pack(">HHI", _RECORD, 0, len(record))
+    return _PHOTOSHOP + head + record + b"\0" * (len(record) % 2)
 
 
 def _dpi(jfif: bytes) -> tuple[float, float] | None:
@@ -124,6 +162,12 @@ def attach(data: bytes, metadata: Metadata) -> tuple[bytes, list[str]]:
             notes.append(f"{label} of {len(payload)} bytes does not fit in a JPEG; left out")
         elif payload:
             added += _segment(0xE1, prefix + payload)
+    if metadata.iptc:
+        resource = _resource(metadata.iptc)
+        if len(resource) > _LARGEST_SEGMENT:
+            notes.append(f"IPTC of {len(metadata.iptc)} bytes does not fit in a JPEG; left out")
+        else:
+            added += _segment(0xED, resource)
     parts = _profile_parts(metadata.icc or b"")
     if len(parts) > _MOST_PROFILE_SEGMENTS:
         notes.append(

@@ -22,6 +22,8 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _NAME_KEYWORD = b"imgfx:name"
 _PROVENANCE_KEYWORD = b"imgfx:provenance"
 _TEXTS = (_XMP_KEYWORD, _NAME_KEYWORD, _PROVENANCE_KEYWORD)
+_COLOUR = {"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
+"""Chunks that say how samples stand for light, with their length."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _LARGEST_RIDER = 16 << 20
@@ -138,6 +140,11 @@ def inspect(data: bytes) -> Inspection:
             xmp=texts.get(_XMP_KEYWORD) or None,
             icc=_profile(found[b"iCCP"]) if b"iCCP" in found else None,
             dpi=_dpi(found.get(b"pHYs")),
+            colour=tuple(
+                (name, found[name.encode()])
+                for name, length in _COLOUR.items()
+                if len(found.get(name.encode(), b"")) == length
+            ),
             provenance=texts.get(_PROVENANCE_KEYWORD, b"").decode("utf-8", "replace") or None,
         ),
         frames=max(1, struct.unpack_from(">I", frames.ljust(4, b"\0"))[0]),
@@ -189,6 +196,8 @@ def attach(data: bytes, metadata: Metadata, name: str | None = None) -> bytes:
     added = b""
     if metadata.icc:
         added += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc, 6))
+    for kind, payload in metadata.colour:
+        added += _chunk(kind.encode(), payload)
     if metadata.dpi:
         across, down = (min(0x7FFFFFFF, max(1, round(v / _INCH))) for v in metadata.dpi)
         added += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))

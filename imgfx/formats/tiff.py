@@ -28,14 +28,19 @@ from imgfx.exif import (
     next_offset,
     number,
     read_directory,
+    resolution_entries,
+    resolution_of,
     write_directory,
 )
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.image import Metadata
 
-_XMP, _ICC = 700, 34675
-_ACROSS, _DOWN, _UNIT = 282, 283, 296
-_DESCRIPTIVE = {270, 271, 272, 305, 306, 315, 316, 33432, ORIENTATION}
+_XMP, _ICC, _IPTC = 700, 34675, 33723
+_NAMES = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
+_RATINGS = {18246, 18249}
+_WINDOWS = set(range(40091, 40096))
+"""Title, comment, author, keywords and subject, as Windows writes them."""
+_DESCRIPTIVE = {*_NAMES, *_RATINGS, *_WINDOWS, ORIENTATION}
 """Tags of the first directory that describe the picture, not its storage."""
 _EXTRA_SAMPLES = 338
 _SIZE, _TILE, _ROWS = (256, 257), (322, 323), 278
@@ -158,7 +163,8 @@ def inspect(data: bytes) -> Inspection:
             exif=blob_from_directory(described, order) if wanted else None,
             xmp=entries[_XMP].value if _XMP in entries else None,
             icc=entries[_ICC].value if _ICC in entries else None,
-            dpi=_dpi(entries, order),
+            dpi=resolution_of(entries, order),
+            iptc=entries[_IPTC].value if _IPTC in entries else None,
         ),
         frames=len(seen) - 1,
         # The decoder turns CMYK to RGB with a fourth channel.
@@ -217,18 +223,6 @@ def _check_extent(data: bytes, order: str, entries: dict[int, Entry]) -> None:
 def _numbers(entry: Entry, order: str) -> tuple[int, ...]:
     code = {3: "H", 4: "I"}.get(entry.kind)
     return struct.unpack(f"{order}{entry.count}{code}", entry.value) if code else ()
-
-
-def _dpi(entries: dict[int, Entry], order: str) -> tuple[float, float] | None:
-    factor = {2: 1.0, 3: 2.54}.get(number(entries.get(_UNIT), order) or 2, 0.0)
-    values = []
-    for tag in (_ACROSS, _DOWN):
-        entry = entries.get(tag)
-        if entry is None or entry.kind != 5:
-            return None
-        over, under = struct.unpack_from(order + "II", entry.value)
-        values.append(over / under * factor if under else 0.0)
-    return (values[0], values[1]) if all(values) else None
 
 
 def neutral(data: bytes) -> bytes:
@@ -302,10 +296,9 @@ def attach(data: bytes, metadata: Metadata, *, alpha: bool) -> bytes:
     if metadata.icc:
         entries[_ICC] = Entry(7, len(metadata.icc), metadata.icc)
     if metadata.dpi:
-        for tag, value in zip((_ACROSS, _DOWN), metadata.dpi, strict=True):
-            thousandths = min(0xFFFFFFFF, max(1, round(value * 1000)))
-            entries[tag] = Entry(5, 1, struct.pack(order + "II", thousandths, 1000))
-        entries[_UNIT] = Entry(3, 1, struct.pack(order + "H", 2))
+        entries.update(resolution_entries(metadata.dpi, order))
+    if metadata.iptc:
+        entries[_IPTC] = Entry(7, len(metadata.iptc), metadata.iptc)
     base = len(data) + len(data) % 2
     moved = data[:4] + struct.pack(order + "I", base) + data[8:] + b"\0" * (len(data) % 2)
     return moved + write_directory(directory, order, base)
