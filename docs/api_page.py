@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "api.md"
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Stages": (
         "image_filter", "model_filter", "learned_filter", "source", "sink", "weights_option",
-        "StageCommand", "Stage", "Apply", "Item", "Items", "Sink",
+        "StageCommand", "Stage", "Apply", "Item", "Items", "ItemList", "Sink", "Journaled", "Note",
     ),
     "Images": (
         "Image", "Metadata", "float_from_pixels", "pixels_from_float", "resize", "enlarged_alpha",
@@ -30,7 +30,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "Weights", "load_weights", "save_weights", "network_from_weights", "weights_from_network",
     ),
     "Training": (
-        "Recipe", "Task", "Learner", "Teacher", "restoration_task", "RestorationTask", "Probe",
+        "Recipe", "Task", "Learner", "Teacher", "restoration_task", "RestorationTask", "Degrade",
+        "Probe",
         "l1_loss", "psnr_loss", "shrink", "enlarge", "add_noise",
     ),
     "Engines": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,6 +24,9 @@ _FILES = ("PATH", "FILE", "DIR", "TARGET")
 """Beginnings of the metavars of arguments that are files, whatever their type."""
 _NAMED = {"--engine": ("auto", "engine"), "--runner": ("local", "runner")}
 """By option: a word, and the kind of names that it takes beside."""
+
+
+_FOLDER_OPTION = click.Option(["--plugins-dir"], type=click.Path(file_okay=False), metavar="DIR")
 
 
 class Completer(click.Command):
@@ -46,12 +50,14 @@ class Completer(click.Command):
             return []
 
     def _candidates(self, ctx: click.Context, words: list[str], incomplete: str) -> Candidates:
-        parameters: list[click.Parameter] = list(self._run_options)
+        parameters: list[click.Parameter] = [*self._run_options, _FOLDER_OPTION]
         last: Offer | None = None
         awaited: click.Option | None = None
         command: click.Command | None = None
         for word in words:
             if awaited is not None:
+                if awaited is _FOLDER_OPTION:
+                    self._registry.add_folder(Path(word))
                 awaited = None
                 continue
             offer = self._offer(word, last)

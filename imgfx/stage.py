@@ -57,7 +57,10 @@ class Item:
 
 
 class Items(Protocol):
-    """What a started source is: items in order, and how many when that is known."""
+    """What a started source is: iterates over items in order, and says how many where it knows.
+
+    `ItemList` makes one of a list.
+    """
 
     count: int | None
 
@@ -107,7 +110,11 @@ time of change in nanoseconds."""
 
 @runtime_checkable
 class Journaled(Protocol):
-    """A sink that writes files, of which a batch keeps a journal beside them."""
+    """A sink that writes files, of which a batch keeps a journal beside them.
+
+    A sink is one by having these methods besides its own. Its `write` calls the `Note` for each
+    file, just before that gets its name; a killed batch then knows whole files from others.
+    """
 
     def journal_folder(self) -> Path | None:
         """Where the journal goes; None for a target that holds one image."""

@@ -7,7 +7,7 @@ import sys
 
 import click
 import pytest
-from support import Site
+from support import NEGATIVE, Site
 
 from imgfx.offers import STAGE_KINDS, installed_offers
 from imgfx.outline import outline
@@ -24,6 +24,12 @@ def spelled(command):
         for parameter in command.params
         for text in (*parameter.opts, *parameter.secondary_opts)
         if isinstance(parameter, click.Option) and not parameter.hidden
+    }
+    found |= {
+        f"{parameter.name}: {value}"
+        for parameter in command.params
+        if isinstance(parameter.type, click.Choice)
+        for value in parameter.type.choices
     }
     inner = command.commands if isinstance(command, click.Group) else {}
     return found | {f"{name} {text}" for name, c in inner.items() for text in (*spelled(c), "")}
@@ -57,6 +63,8 @@ def complete(imgfx):
         ("den", ["denoise-ae"]),
         ("--eng", ["--engine"]),
         ("--engine op", ["openvino"]),
+        ("superres-fast --scale ", ["2", "3", "4"]),
+        ("open a.jpg save b --format p", ["png", "ppm", "pam"]),
         ("--device ", ["auto", "cpu", "cuda"]),
         ("-q sup", ["superres-fast", "superres-rednet"]),
         ("open a.jpg denoise-ae --s", ["--strength", "--sigma"]),
@@ -125,6 +133,13 @@ def test_a_plugin_is_completed_without_being_imported(complete, tmp_path):
     assert complete("one:tw", PYTHONPATH=path) == ["one:twin"]
     assert complete("twin --", PYTHONPATH=path) == []
     assert complete("lou", PYTHONPATH=path, IMGFX_PLUGINS="") == []
+
+
+def test_a_folder_of_plugins_on_the_line_is_known(complete, tmp_path):
+    (tmp_path / "plug").mkdir()
+    (tmp_path / "plug" / "n.py").write_text(NEGATIVE.replace("NAME", "nega"))
+    assert "nega" in complete("--plugins-dir plug open a.jpg neg")
+    assert complete("--plug") == ["--plugins-dir"]
 
 
 def test_completing_imports_neither_plugins_nor_heavy_packages():

@@ -123,16 +123,16 @@ def evaluate(
     if engine != "auto":
         catalog.engine(engine)  # refused even where the stage would not ask for it
     if save is not None and save.resolve().is_relative_to(data.resolve()):
-        raise click.UsageError("eval: --save must not be in --data, or the next run measures it")
+        raise click.UsageError("--save must not be in --data, or the next run measures it")
     generator = _generator(catalog, stage)
     if generator is not None:
         if (sigma, scale, protocol) != (None, None, None):
-            raise click.UsageError("eval: --sigma, --scale and --protocol are for filters")
+            raise click.UsageError("--sigma, --scale and --protocol are for filters")
         measured = _generated(catalog, generator, settings, data, count, weights, save)
         (measured.print_json if as_json else measured.print_table)()
         return
     if count is not None:
-        raise click.UsageError("eval: --count is for generators")
+        raise click.UsageError("--count is for generators")
     command = _filter(catalog, stage)
     chosen = _protocol(sigma, scale, protocol)
     _measure_filter(catalog, command, chosen, settings, data, weights, save, as_json)
@@ -214,7 +214,7 @@ def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Proto
     from imgfx_eval import protocol
 
     if sum(option is not None for option in (sigma, scale, name)) != 1:
-        raise click.UsageError("eval: give one of --sigma, --scale and --protocol")
+        raise click.UsageError("give one of --sigma, --scale and --protocol")
     if sigma is not None:
         return protocol.noise(sigma)
     return protocol.lecture() if scale is None else protocol.shrunk(scale)
@@ -230,7 +230,7 @@ def _started(
         words += ["--scale", str(protocol.scale)]
     if weights is not None:
         if "--weights" not in known:
-            raise click.UsageError(f"eval: {command.name} has no --weights")
+            raise click.UsageError(f"{command.name} has no --weights")
         words += ["--weights", str(weights)]
     with command.make_context(command.name, words) as context:
         stage: Stage = command.invoke(context)

@@ -222,7 +222,11 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Frac
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice([known.name for known in FORMATS], case_sensitive=False),
+    type=click.Choice(
+        # Written out for completion.
+        ["png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "pam", "y4m"],
+        case_sensitive=False,
+    ),
     help="The format; by default the target's ending, in a folder the input's.",
 )
 @click.option(

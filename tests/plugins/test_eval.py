@@ -343,7 +343,7 @@ def test_values_that_are_no_numbers_are_a_failure(clean, capfd, others):
 def test_weights_are_refused_where_a_stage_takes_none(clean, weights, others):
     path = str(weights["denoise-ae"])
     error = others("chatty", "--data", "clean", "--sigma", "10", "--weights", path)
-    assert (error.exit_code, error.format_message()) == (2, "eval: chatty has no --weights")
+    assert (error.exit_code, error.format_message()) == (2, "chatty has no --weights")
 
 
 # Protocols.
