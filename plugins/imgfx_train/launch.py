@@ -217,6 +217,7 @@ def _plan(
         "rate": f"{recipe.rate:g}",
         "seed": str(request.seed),
         **({"teachers": " ".join(request.teachers)} if request.teachers else {}),
+        **({"beginning": request.beginning} if request.beginning else {}),
     }
     return Plan(
         model, spec, recipe, request.out, length, request.seed,

@@ -39,6 +39,15 @@ class Request:
     overwrite: bool
     licence: tuple[str, ...]
     validate_every: float
+    began: str = ""
+    """Of a resumed run: the words of its first line that say from which weights."""
+
+    @property
+    def beginning(self) -> str:
+        """The words that say from which weights it starts; empty for fresh ones."""
+        if self.init is None:
+            return self.began
+        return shlex.join(["--init", self.init.name, *(["--grow"] if self.grow else [])])
 
 
 def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
@@ -57,6 +66,7 @@ def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
         else request.precision,
         seed=begun.get("seed", request.seed),
         teachers=request.teachers or tuple(str(begun.get("teachers", "")).split()),
+        began=str(begun.get("beginning", "")),
     )
 
 
@@ -72,8 +82,7 @@ def command_line(request: Request) -> str:
     for name in ("steps", "minutes", "batch", "rate"):
         value = getattr(request, name)
         words += [f"--{name}", f"{value:.10g}"] if value is not None else []
-    words += ["--init", request.init.name] if request.init else []
-    words += ["--grow"] if request.grow else []
+    words += shlex.split(request.beginning)
     for name, value in request.size.items():
         words += ["--size", f"{name}={value}"]
     for teacher in request.teachers:

@@ -253,6 +253,7 @@ class Run:
                 "seed": self.plan.seed,
                 "origin": self.plan.facts.get("origin", ""),
                 "teachers": self.plan.facts.get("teachers", ""),
+                "beginning": self.plan.facts.get("beginning", ""),
             },
         }
         save_state(self.plan.state_path, state)

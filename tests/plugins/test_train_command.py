@@ -109,6 +109,13 @@ def test_the_card_repeats_the_run(tmp_path, shelf, train):
     )
 
 
+def test_the_card_of_a_resumed_run_says_from_which_weights_it_began(tmp_path, train):
+    assert train("superres-rednet", "photos", "--steps", "2") == 0
+    assert train("superres-rednet", "photos", "--steps", "3", "--resume", new=False) == 0
+    resumed = (tmp_path / "a.md").read_text().split("Made by\n\n    ")[1]
+    assert "--steps 3 --batch 2 --rate 0.0005 --init superres-rednet.safetensors" in resumed
+
+
 def test_weights_go_to_a_folder_that_does_not_exist_yet(tmp_path, train):
     assert train("superres-rednet", "photos", "--steps", "1", "--out", "new/er/a.safetensors") == 0
     assert (tmp_path / "new" / "er" / "a.md").is_file()
