@@ -110,7 +110,8 @@ def run_chain(
     runner = runner_named(settings.runner, registry)
     elsewhere = ElsewhereEngine() if runner.elsewhere and not settings.dry_run else None
     with _session(settings, registry, images_out, elsewhere) as session:
-        started = without_own_outputs(chain.start(session), partial(_say, not settings.quiet))
+        with confined(f"stage {chain.source.name!r}"):
+            started = without_own_outputs(chain.start(session), partial(_say, not settings.quiet))
         _check_targets(chain, started)
         if settings.dry_run:
             with _ledger(chain, started, session) as ledger:

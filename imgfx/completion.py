@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
+from imgfx.errors import PluginError
 from imgfx.hookspecs import KINDS
 from imgfx.offers import STAGE_KINDS, Offer, summary
 from imgfx.outline import outline
@@ -57,7 +60,7 @@ class Completer(click.Command):
         for word in words:
             if awaited is not None:
                 if awaited is _FOLDER_OPTION:
-                    self._registry.add_folder(Path(word))
+                    self._add_folder(word)
                 awaited = None
                 continue
             offer = self._offer(word, last)
@@ -77,6 +80,11 @@ class Completer(click.Command):
             *self._arguments(ctx, command, incomplete),
             *self._names(last, incomplete),
         ]
+
+    def _add_folder(self, word: str) -> None:
+        """A folder of plugins, as it stands on the line: the shell has not read it yet."""
+        with contextlib.suppress(PluginError):
+            self._registry.add_folder(Path(os.path.expandvars(word)).expanduser())
 
     def _offer(self, word: str, last: Offer | None) -> Offer | None:
         """The stage that a word names; a command only as the first."""

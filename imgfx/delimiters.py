@@ -21,6 +21,10 @@ from imgfx.stream_buffer import (
 
 _HEADS = {"png": 24, "webp": 25, "bmp": 26}
 """Bytes in which these formats declare their size; none of their files is shorter."""
+_PADDING = 1 << 16
+"""Between the pictures of a file of several."""
+_MOST_BEHIND = 1 << 28
+"""Bytes of a motion photo's video, of a few seconds."""
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -152,14 +156,15 @@ def _end_of_jpeg(buffer: Buffer, start: int, riders: phone.Riders) -> int:
 
 def _behind_jpeg(buffer: Buffer, end: int, riders: phone.Riders) -> int:
     """Where the file ends whose first picture ends there: behind what is announced and is there."""
+    most = min(buffer.allowed, end + _MOST_BEHIND)
     for first in riders.pictures:
-        there = end <= first <= buffer.allowed and buffer.have(first + 3)
+        there = 0 <= first - end <= _PADDING and buffer.have(first + 3)
         if not there or buffer.data[first : first + 3] != b"\xff\xd8\xff":
             break  # a program has cut it off, and left the list
         end = _end_of_jpeg(buffer, first, phone.Riders())
     while riders.motion and buffer.have(end + 16):
         length = phone.box_length(bytes(buffer.data[end : end + 16]))
-        if length is None or end + length > buffer.allowed or not buffer.have(end + length):
+        if length is None or end + length > most or not buffer.have(end + length):
             break
         end += length
     return end

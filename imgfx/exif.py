@@ -216,7 +216,13 @@ def resolution_entries(dpi: tuple[float, float], order: str) -> dict[int, Entry]
 
 
 def with_resolution(blob: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """The blob, or a new one, with the resolution; as it is where it says that already."""
+    """The blob, or a new one, with the resolution; as it is where it says that already.
+
+    What is there is changed in its place: a maker's note counts from the blob's beginning, and
+    would be unreadable elsewhere.
+    """
+    if blob and byte_order(blob) is None:
+        return blob
     known = resolution(blob)
     if (
         blob
@@ -225,9 +231,51 @@ def with_resolution(blob: bytes | None, dpi: tuple[float, float]) -> bytes:
     ):
         return blob
     order = (byte_order(blob) if blob else None) or "<"
-    directory = read_directory(blob, order, first_offset(blob, order)) if blob else Directory()
-    directory.entries.update(resolution_entries(dpi, order))
-    return blob_from_directory(directory, order)
+    wanted = resolution_entries(dpi, order)
+    if not blob:
+        return blob_from_directory(Directory(wanted), order)
+    return _patched(blob, order, wanted) if known else _with_first(blob, order, wanted)
+
+
+def _patched(blob: bytes, order: str, wanted: Mapping[int, Entry]) -> bytes:
+    """The blob with values of the same size in place of its own, where it has such."""
+    patched = bytearray(blob)
+    for tag, kind, count, position in _raw_entries(blob, order, first_offset(blob, order)):
+        entry = wanted.get(tag)
+        if entry is None or (entry.kind, entry.count) != (kind, count):
+            continue
+        place = position
+        if len(entry.value) > 4:
+            (place,) = struct.unpack_from(order + "I", blob, position)
+        patched[place : place + len(entry.value)] = entry.value
+    return bytes(patched)
+
+
+def _with_first(blob: bytes, order: str, wanted: Mapping[int, Entry]) -> bytes:
+    """The blob with another first directory at its end, which has these entries too."""
+    first = first_offset(blob, order)
+    directory = read_directory(blob, order, first)
+    kept = {
+        tag: blob[position - 8 : position + 4]
+        for tag, _, _, position in _raw_entries(blob, order, first)
+        if tag in directory.entries or tag in directory.children
+    }
+    base = len(blob) + len(blob) % 2
+    rows = sorted([*kept, *wanted])
+    place = base + 2 + 12 * len(rows) + 4
+    head, tail = struct.pack(order + "H", len(rows)), b""
+    for tag in rows:
+        entry = wanted.get(tag)
+        if entry is None:
+            head += kept[tag]
+            continue
+        value = entry.value.ljust(4, b"\0")
+        if len(entry.value) > 4:
+            value = struct.pack(order + "I", place + len(tail))
+            tail += entry.value
+        head += struct.pack(order + "HHI", tag, entry.kind, entry.count) + value
+    moved = blob[:4] + struct.pack(order + "I", base) + blob[8:] + b"\0" * (len(blob) % 2)
+    return moved + head + bytes(4) + tail
 
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")

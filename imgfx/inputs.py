@@ -40,15 +40,18 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
 
 def _is_output(item: Item, folder: Path, noted: frozenset[Path]) -> bool:
     """Whether an item is known to have been written to the folder, and was not opened there."""
-    if item.path is None or not _is_below(folder, _opened(item)):
+    opened = _opened(item)
+    if item.path is None or opened is None or not _is_below(folder, opened):
         return False
     return Path(os.path.realpath(item.path.parent), item.path.name) in noted
 
 
-def _opened(item: Item) -> Path:
-    """The folder that was opened; that of the file where it was named itself."""
-    assert item.path is not None
-    return item.path.parents[len(item.folder.parts)]
+def _opened(item: Item) -> Path | None:
+    """The folder that was opened, or that of a file that was named itself; None for neither."""
+    depth = len(item.folder.parts)
+    if item.path is None or depth >= len(item.path.parents):
+        return None
+    return item.path.parents[depth]
 
 
 def _is_below(folder: Path, other: Path) -> bool:

@@ -75,7 +75,6 @@ class Journal:
     def _opened(self) -> int:
         folder = self.folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             return _held(self._path)
         except OSError as error:
             raise ImgfxError(f"{folder}: cannot write there: {error.strerror}") from error
@@ -168,7 +167,11 @@ class Journal:
 def _held(path: Path) -> int:
     """The journal's descriptor, shared with other runs; who is alone removes an empty one."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            continue  # another run has removed the empty folder just now
         share(descriptor)
         if _is_there(path, descriptor):
             return descriptor

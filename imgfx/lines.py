@@ -131,6 +131,8 @@ class TypedLines:
 
     def _unknown(self, name: str) -> str:
         package, _, bare = name.rpartition(":")
+        if package.endswith(".py"):
+            return f"stage {bare!r} is not here; name the folder of {package} with --plugins-dir"
         if package:
             return f"stage {bare!r} is not installed; install its package: pip install {package}"
         there = ", ".join(self._registry.names(*STAGE_KINDS))

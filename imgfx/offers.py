@@ -38,8 +38,6 @@ MAKERS = {
     "group": "command",
 }
 """By the decorator that names it: a thing's kind, in a file of a plugin folder."""
-_MAKING_MODULES = ("click", "api", "imgfx")
-"""Before a dot: `@click.command` makes a command, `@group.command` a part of one."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,12 @@ def _offers_of_file(path: Path) -> Iterator[Offer]:
 
 def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """(name, kind) of each `@maker("name")` and of each `Model("name", ...)`."""
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for call in node.decorator_list:
                 maker = called_name(call)
-                if _is_of_group(call):
+                if _is_of_one(functions, call):
                     continue
                 if maker in MAKERS and (name := first_text(call)):
                     yield name, MAKERS[maker]
@@ -190,12 +189,14 @@ def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield name, "filter"
 
 
-def _is_of_group(call: ast.AST) -> bool:
-    """Whether it is `@group.command(...)`: a sub-command, which its group brings along."""
+def _is_of_one(functions: set[str], call: ast.AST) -> bool:
+    """Whether it is `@group.command(...)`: a sub-command, which the group, a function, brings."""
     function = call.func if isinstance(call, ast.Call) else None
-    if not isinstance(function, ast.Attribute) or function.attr not in ("command", "group"):
-        return False
-    return not (isinstance(function.value, ast.Name) and function.value.id in _MAKING_MODULES)
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id in functions
+    )
 
 
 def called_name(node: ast.AST) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -104,11 +105,11 @@ def _no_image(ctx: click.Context, parameter: click.Parameter, value: Path | None
         raise click.BadParameter("the name is empty", ctx, parameter)
     from imgfx.formats import format_from_suffix, sniff
 
-    try:
-        with value.open("rb") as file:
-            image = sniff(file.read(16)) is not None
-    except OSError:
-        image = False  # said when it is written
+    image = False
+    with contextlib.suppress(OSError):  # which is said when it is written
+        if value.is_file():  # a pipe would be waited for
+            with value.open("rb") as file:
+                image = sniff(file.read(16)) is not None
     if image or format_from_suffix(value.suffix):
         raise click.BadParameter(f"{value} is an image, and the report is JSON", ctx, parameter)
     return value

@@ -194,6 +194,14 @@ def test_a_report_never_replaces_an_image(imgfx, folder, words, reason):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_report_may_go_into_a_pipe(folder):
+    os.mkfifo(folder / "pipe")
+    reader = subprocess.Popen(["cat", "pipe"], cwd=folder, stdout=subprocess.PIPE)
+    line = [*PROGRAM, "open", "a.png", "save", "out/", "--report", "pipe"]
+    subprocess.run(line, cwd=folder, check=True, timeout=60)
+    assert b'"images"' in reader.communicate(timeout=60)[0]
+
+
 def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):
     stage = ["denoise-ae", "--weights", weights["denoise-ae"]]
     ended = imgfx("open", "a.png", "c.png", *stage, "save", "out", "-n", "--json")

@@ -65,7 +65,7 @@ def inspect(data: bytes) -> Inspection:
         DamagedError: a box reaches beyond the end of the file.
     """
     icc = None
-    colour: tuple[tuple[str, bytes], ...] = ()
+    told: tuple[int, ...] = ()  # by the first, which is the shown picture's
     coded = 0
     bits = 8
     frames = 1
@@ -74,7 +74,7 @@ def inspect(data: bytes) -> Inspection:
         if kind == b"colr" and data[start : start + 4] in (b"prof", b"rICC"):
             icc = icc or data[start + 4 : stop]
         elif kind == b"colr" and data[start : start + 4] == b"nclx" and stop - start >= 8:
-            colour = colour or _told(*struct.unpack_from(">HH", data, start + 4))
+            told = told or struct.unpack_from(">HH", data, start + 4)
         elif kind == b"av1C" and stop - start >= 4:
             high, twelve = data[start + 2] & 0x40, data[start + 2] & 0x20
             bits = 12 if high and twelve else 10 if high else 8
@@ -87,6 +87,7 @@ def inspect(data: bytes) -> Inspection:
             mirror = data[start] & 1
         elif kind == b"stsz" and stop - start >= 12:
             frames = max(frames, *struct.unpack_from(">I", data, start + 8))
+    colour = _told(*told) if told and not icc else ()
     metadata = Metadata(icc=icc, xmp=_packet(data), colour=colour)
     width, height = size(data) or (0, 0)
     turn = _ORIENTATIONS.get((angle, mirror), 1)

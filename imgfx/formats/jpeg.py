@@ -19,7 +19,8 @@ _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _RECORD = 0x0404
 """Photoshop's number for an IPTC-IIM record."""
-_EXTENSION = re.compile(rb"\s+xmpNote:HasExtendedXMP=(\"[^\"]*\"|'[^']*')")
+_EXTENDED = b"xmpNote:HasExtendedXMP="
+_EXTENSION = re.compile(_EXTENDED + rb"(\"[^\"]*\"|'[^']*')\s*")
 _LARGEST_SEGMENT = 65533
 LARGEST_XMP = _LARGEST_SEGMENT - len(_XMP)
 _MOST_PROFILE_SEGMENTS = 255
@@ -86,7 +87,7 @@ def inspect(data: bytes) -> Inspection:
     largest = (0, 0)
     scans = 0
     profile: dict[int, bytes] = {}
-    resources = b""
+    resources: list[bytes] = []
     for marker, payload in _segments(data):
         if marker == 0xE0 and payload[:5] == b"JFIF\0":
             dpi = _dpi(payload)
@@ -95,7 +96,7 @@ def inspect(data: bytes) -> Inspection:
         elif marker == 0xE1 and payload.startswith(_XMP):
             xmp = xmp or payload[len(_XMP) :]
         elif marker == 0xED and payload.startswith(_PHOTOSHOP):
-            resources += payload[len(_PHOTOSHOP) :]
+            resources.append(payload[len(_PHOTOSHOP) :])
         elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
             profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
         elif (declared := frame_size(marker, payload)) is not None:
@@ -110,11 +111,11 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("no image in the JPEG")
     icc = b"".join(profile[number] for number in sorted(profile)) or None
     notes = []
-    if xmp and _EXTENSION.search(xmp):
+    if xmp and _EXTENDED in xmp:
         # What it points to is scattered over segments, and is mostly a depth map or a second photo.
         xmp = _EXTENSION.sub(b"", xmp)
         notes.append("its extended XMP is left out")
-    metadata = Metadata(exif, xmp, icc, dpi, iptc=_record(resources))
+    metadata = Metadata(exif, xmp, icc, dpi, iptc=_record(b"".join(resources)))
     return Inspection(*largest, metadata, notes=tuple(notes))
 
 

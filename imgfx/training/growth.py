@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from imgfx.errors import WeightsError
+from imgfx.errors import TrainingError, WeightsError
 from imgfx.weights import network_from_weights
 
 if TYPE_CHECKING:
@@ -44,6 +44,25 @@ def grown_network(model: Model, weights: Weights, origin: Path | str) -> nn.Modu
             f"answers differ by {difference:.2g}"
         )
     return network
+
+
+def renew(network: nn.Module, fresh: nn.Module, parts: Sequence[str]) -> None:
+    """Gives parts of a network the fresh weights of another of its kind.
+
+    Args:
+        network: changed in place.
+        fresh: newly built.
+        parts: names of modules, as the weights begin with them.
+
+    Raises:
+        TrainingError: it has no such part.
+    """
+    modules, sources = dict(network.named_modules()), dict(fresh.named_modules())
+    for part in parts:
+        if part not in modules or not part:
+            there = ", ".join(name for name, _ in network.named_children())
+            raise TrainingError(f"--renew {part}: the network has no such part; it has {there}")
+        modules[part].load_state_dict(sources[part].state_dict())
 
 
 def _fill(

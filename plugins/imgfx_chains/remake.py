@@ -76,7 +76,7 @@ class Remake:
         if command is not None:
             return command
         package, _, name = step.stage.rpartition(":")
-        if package:
+        if package and not package.endswith(".py"):
             raise ImgfxError(
                 f"{self.image}: was made with the stage {name!r} of {package} {step.version}, "
                 f"which is not installed: pip install {package}"

@@ -83,6 +83,13 @@ if TYPE_CHECKING:
     help="With --init: from weights of a narrower or shallower network to the model's own size.",
 )
 @click.option(
+    "--renew",
+    multiple=True,
+    metavar="PART",
+    help="With --init: this part of the network, as the weights name it, begins anew, such as a "
+    "layer that has died; may be given again.",
+)
+@click.option(
     "--teacher",
     "teachers",
     multiple=True,
@@ -148,6 +155,8 @@ def _refuse_contradictions(request: Request) -> None:
         raise click.UsageError("--grow needs --init, the weights to grow from")
     if request.size and request.resume:
         raise click.UsageError("--resume goes on with the network that was begun; leave out --size")
+    if request.renew and request.init is None:
+        raise click.UsageError("--renew needs --init, the weights of all other parts")
     if request.size and request.init is not None and not request.grow:
         raise click.UsageError("--init brings its own size; leave out --size, or --grow to it")
     if request.out.suffix != ".safetensors":

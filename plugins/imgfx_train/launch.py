@@ -45,6 +45,9 @@ def launch(catalog: Catalog, request: Request) -> int | None:
     device = choose_device(request.device)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
+    # Gradients of layers that learn nothing any more fade to numbers that processors take a
+    # hundred times as long for. Threads take over what is set here, so it stands before all work.
+    torch.set_flush_denormal(True)
     torch.manual_seed(request.seed)
     with joined(device) as processes:
         plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
@@ -150,17 +153,20 @@ def _state(model: Model, request: Request) -> Mapping[str, Any] | None:
 def _network(
     model: Model, request: Request, state: Mapping[str, Any] | None
 ) -> tuple[nn.Module, ModelSpec]:
-    from imgfx.training.growth import grown_network
+    from imgfx.training.growth import grown_network, renew
     from imgfx.weights import load_weights, network_from_weights
     from imgfx_train.state import spec_of
 
     if request.init is not None:
         weights = load_weights(request.init)
         if request.grow:
-            return grown_network(model, weights, request.init), model.spec
-        # What the weights reached is measured anew when they have changed.
-        spec = dataclasses.replace(weights.spec, reach=0)
-        return network_from_weights(model, weights, request.init), spec
+            spec, network = model.spec, grown_network(model, weights, request.init)
+        else:
+            # What the weights reached is measured anew when they have changed.
+            spec = dataclasses.replace(weights.spec, reach=0)
+            network = network_from_weights(model, weights, request.init)
+        renew(network, model.build(spec), request.renew)
+        return network, spec
     spec = model.spec if state is None else spec_of(state)
     return model.build(spec), spec
 

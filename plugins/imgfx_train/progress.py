@@ -24,7 +24,8 @@ def shown(length: Length, *, quiet: bool) -> Iterator[Callable[[Run, Mapping[str
         def show(run: Run, losses: Mapping[str, float]) -> None:
             done = run.progress * (total or 0)
             if not bar.n:
-                bar.n = bar.initial = done  # of a resumed run, whose time left is not to shrink
+                # Of a resumed run, whose time left is not to be that of what is done.
+                bar.n = bar.initial = bar.last_print_n = done
             values = {**losses, **run.figures}
             if run.learner.step % 10 == 0:
                 speed = run.learner.step / max(1e-9, run.seconds)

@@ -32,6 +32,8 @@ class Request:
     threads: int | None
     init: Path | None
     grow: bool
+    renew: tuple[str, ...]
+    """Parts of the network that begin with fresh weights."""
     size: Mapping[str, int]
     """Options of the network's spec that are other than the model's own."""
     teachers: tuple[str, ...]
@@ -47,7 +49,10 @@ class Request:
         """The words that say from which weights it starts; empty for fresh ones."""
         if self.init is None:
             return self.began
-        return shlex.join(["--init", self.init.name, *(["--grow"] if self.grow else [])])
+        words = ["--init", self.init.name, *(["--grow"] if self.grow else [])]
+        for name in self.renew:
+            words += ["--renew", name]
+        return shlex.join(words)
 
 
 def as_begun(request: Request, state: Mapping[str, Any]) -> Request:

@@ -113,6 +113,38 @@ def test_a_blob_keeps_its_order_and_entries_when_it_gets_a_resolution(order):
     assert exif.with_resolution(changed, (72.0, 96.0)) is changed
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("known", [None, (72.0, 72.0)])
+def test_what_a_maker_has_written_stays_where_it_was(order, known):
+    note = exif.Entry(7, 40, b"offsets count from the blob's beginning!"[:40])
+    inner = exif.Directory({0x927C: note})
+    first = exif.Directory({0x010F: exif.Entry(2, 8, b"a maker\0")}, {0x8769: inner})
+    if known:
+        first.entries |= exif.resolution_entries(known, order)
+    blob = exif.blob_from_directory(first, order)
+    changed = exif.with_resolution(blob, (300.0, 200.0))
+    assert changed.index(note.value) == blob.index(note.value)
+    assert exif.resolution(changed) == (300, 200)
+    found = exif.read_directory(changed, order, exif.first_offset(changed, order))
+    assert found.entries[0x010F].value == b"a maker\0"
+    assert found.children[0x8769].entries[0x927C] == note
+
+
+def test_a_blob_that_is_none_is_left_alone():
+    assert exif.with_resolution(b"no TIFF structure", (72.0, 72.0)) == b"no TIFF structure"
+
+
+def test_the_first_picture_s_colours_count():
+    data = encode(image_of(pixels(16, 16)), known("avif"))[0]
+    place = data.index(b"nclx") - 8
+    usual = data[place : place + int.from_bytes(data[place : place + 4], "big")]
+    wide = usual[:12] + struct.pack(">HH", 9, 16) + usual[16:]
+    box = usual + wide
+    meta = struct.pack(">I", 12 + len(box) + 8) + b"meta" + bytes(4)
+    properties = struct.pack(">I", 8 + len(box)) + b"ipco" + box
+    assert avif.inspect(data + meta + properties).metadata.colour == ()
+
+
 def jpeg_with_caption(record=CAPTION):
     """A JPEG whose Photoshop segment has another resource before the record."""
     other = b"8BIM" + struct.pack(">H", 0x03ED) + b"\3abc" + struct.pack(">I", 3) + b"xyz\0"

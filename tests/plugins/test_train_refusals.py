@@ -23,6 +23,12 @@ from imgfx.plugins import Registry
         (["--size", "width=8"], 1, "--size width: denoise-ae has fine=64, half=96"),
         (["--size", "fine=8", "--resume"], 2, "leave out --size"),
         (["--size", "fine=8", "--init", "{weights}"], 2, "--init brings its own size"),
+        (["--renew", "latent"], 2, "--renew needs --init"),
+        (
+            ["--renew", "first", "--init", "{weights}"],
+            1,
+            "--renew first: the network has no such part; it has head, encode_fine, down_fine",
+        ),
         (["--steps", "0"], 2, "--steps"),
         (["--minutes", "0"], 2, "--minutes"),
         (["--rate", "-1"], 2, "--rate"),

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from imgfx.errors import WeightsError
+from imgfx.errors import TrainingError, WeightsError
 from imgfx.model import Model, ModelSpec
-from imgfx.training.growth import grown_network
+from imgfx.training.growth import grown_network, renew
 from imgfx.weights import network_from_weights, weights_from_network
 from imgfx_denoise_ae.model import MODEL, denoise_spec
 
@@ -47,6 +47,20 @@ def test_a_grown_network_answers_what_the_smaller_one_does(spec):
     expected = network_from_weights(MODEL, weights)(x)
     assert (expected - x[:, :3]).abs().max() > 0.01
     torch.testing.assert_close(grown(x), expected, atol=1e-5, rtol=0)
+
+
+def test_what_is_renewed_is_fresh_and_nothing_else():
+    weights = trained(LARGE)
+    network, old = (network_from_weights(MODEL, weights) for _ in range(2))
+    fresh = MODEL.build(LARGE)
+    renew(network, fresh, ["latent", "decode_half.1"])
+    sources = {"latent": fresh, "decode_half.1": fresh}
+    for name, value in network.state_dict().items():
+        part = next((p for p in sources if name.startswith(f"{p}.")), None)
+        expected = old if part is None else fresh
+        assert torch.equal(value, expected.state_dict()[name]), name
+    with pytest.raises(TrainingError, match="--renew nothing: the network has no such part"):
+        renew(network, fresh, ["nothing"])
 
 
 def test_what_was_added_learns():
