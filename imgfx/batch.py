@@ -121,7 +121,8 @@ def run_chain(
         if elsewhere is None:
             _tell_models(session, settings)
         report = Report()
-        _write_report(settings, chain, session, report)  # fails now or not at all
+        if settings.report is not None and not _is_pipe(settings.report):
+            _write_report(settings, chain, session, report)  # fails now or not at all
         with _ledger(chain, started, session) as ledger, _interrupts(started, settings) as stop:
             try:
                 work = Work(
@@ -271,6 +272,11 @@ def _progress(settings: Settings, total: int | None) -> AbstractContextManager[B
     from tqdm import tqdm
 
     return tqdm(total=total, unit="image", file=sys.stderr, leave=False)
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is something that takes one report and no second one."""
+    return path.exists() and not path.is_file()
 
 
 def _write_report(settings: Settings, chain: Chain, session: Session, report: Report) -> None:

@@ -24,9 +24,17 @@ READ_FRAMES = f"{FFMPEG} -f image2pipe -framerate 25"
 IMAGES = [pixels(24, 32), 255 - pixels(24, 32), pixels(24, 32)[::-1]]
 
 
+def _is_there(program):
+    """Whether it is installed; there are programs of other makers named `convert`."""
+    if program != "convert" or shutil.which(program) is None:
+        return shutil.which(program) is not None
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False)
+    return said.stdout.startswith("Version: ImageMagick")
+
+
 def needs(*programs):
     """Skips where a program is missing."""
-    missing = [program for program in programs if shutil.which(program) is None]
+    missing = [program for program in programs if not _is_there(program)]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 

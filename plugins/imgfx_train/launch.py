@@ -45,11 +45,8 @@ def launch(catalog: Catalog, request: Request) -> int | None:
     device = choose_device(request.device)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    # Gradients of layers that learn nothing any more fade to numbers that processors take a
-    # hundred times as long for. Threads take over what is set here, so it stands before all work.
-    torch.set_flush_denormal(True)
     torch.manual_seed(request.seed)
-    with joined(device) as processes:
+    with _without_denormals(), joined(device) as processes:
         plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
         if processes.leads:
             said = f"{plan.facts['data']}; {device}, {plan.facts['precision']}"
@@ -229,6 +226,22 @@ def _plan(
         model, spec, recipe, request.out, length, request.seed,
         checkpoint_seconds=45.0, validate_seconds=60 * request.validate_every, facts=facts,
     )  # fmt: skip
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Takes the smallest numbers for zero.
+
+    Gradients of layers that learn nothing any more fade to them, and processors take a hundred
+    times as long for them. Threads that are begun within take it over.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextmanager

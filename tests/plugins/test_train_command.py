@@ -1,17 +1,20 @@
 """`imgfx train` as users run it: what it writes, and what its options do."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support import pixels
 from support_models import TINY
 from support_training import digest, facts, records
 
 from imgfx.cli import main
-from imgfx.files import read_image
+from imgfx.files import read_image, write_image
+from imgfx.image import Image
 from imgfx.weights import load_weights
 from imgfx_gan_generate.model import FASHION
 from imgfx_superres_rednet.model import MODEL as REDNET
@@ -122,10 +125,15 @@ def test_weights_go_to_a_folder_that_does_not_exist_yet(tmp_path, train):
 
 
 def test_other_photos_can_be_validated_on(tmp_path, shelf, train):
-    photos = str(shelf / "photos")
-    assert train("denoise-ae", "photos", "--steps", "1", "--validation", photos) == 0
-    assert facts()["data"] == "4 photos of photos; validated on 4 of photos"
-    assert "--validation photos" in facts()["command"]
+    others = tmp_path / "others"
+    others.mkdir()
+    (first, *_) = sorted((shelf / "photos").iterdir())
+    shutil.copy(first, others)
+    write_image(others / "new.png", Image(pixels(64, 72)))
+    assert train("denoise-ae", "photos", "--steps", "1", "--validation", str(others)) == 0
+    # The one of them that is in both is not trained on.
+    assert facts()["data"] == "3 photos of photos; validated on 2 of others"
+    assert "--validation others" in facts()["command"]
 
 
 def test_a_generator_has_no_use_for_validation_photos(shelf, train, capfd):

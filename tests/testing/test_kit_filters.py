@@ -118,7 +118,7 @@ WRONG = {
         "no stream of images",
     ),
     "the end of the process": (
-        body("import os", "image.name == 'image_0002' and os._exit(5)"),
+        body("import os, sys", "image.alpha is not None and 'cpu' in sys.argv and os._exit(5)"),
         "pipe",
         "with exit code 5",
     ),
