@@ -34,7 +34,7 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
         return started
     if not left:
         raise ImageError(f"{folder}: holds all images that there are, and earlier runs made them")
-    say(f"{folder}: {items.count - len(left)} images there, made by earlier runs, are not read")
+    say(f"{folder}: not read again: {items.count - len(left)} made by earlier runs")
     return replace(started, items=ItemList(left))
 
 

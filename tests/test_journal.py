@@ -218,7 +218,7 @@ def test_an_output_within_the_input_is_not_read_again(photos, batch):
     assert made(batch(chain=chain)[1]) == ALL
     ended, report = batch(chain=chain)
     assert (ended.code, made(report), kept(report)) == (0, [], ALL)
-    assert "photos/sub/out: 6 images there, made by earlier runs, are not read" in ended.err
+    assert "photos/sub/out: not read again: 6 made by earlier runs" in ended.err
     own = photos / "sub" / "out" / "mine.png"
     cv2.imwrite(str(own), pixels(8, 8))
     assert made(batch(chain=chain)[1]) == ["mine.png"]
