@@ -110,9 +110,7 @@ def run_chain(
     runner = runner_named(settings.runner, registry)
     elsewhere = ElsewhereEngine() if runner.elsewhere and not settings.dry_run else None
     with _session(settings, registry, images_out, elsewhere) as session:
-        with confined(f"stage {chain.source.name!r}"):
-            started = without_own_outputs(chain.start(session), partial(_say, not settings.quiet))
-        _check_targets(chain, started)
+        started = _started(chain, session, settings)
         if settings.dry_run:
             with _ledger(chain, started, session) as ledger:
                 plan = plan_of(chain, started, session, ledger)
@@ -146,6 +144,15 @@ def run_chain(
     _raise_for_interrupt(report, stop, journaled=ledger is not None)
     report.raise_for_failures()
     _say(report.done > 1 and not settings.quiet, _count(report))
+
+
+def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain:
+    """The chain, ready for its images, none of which is its own output or has another's target."""
+    started = chain.start(session)
+    with confined(f"stage {chain.source.name!r}"):
+        started = without_own_outputs(started, partial(_say, not settings.quiet))
+    _check_targets(chain, started)
+    return started
 
 
 def _raise_for_interrupt(report: Report, stop: Interrupts | None, *, journaled: bool) -> None:

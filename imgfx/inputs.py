@@ -26,10 +26,11 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
     folder = sink.journal_folder() if isinstance(sink, Journaled) else None
     if folder is None or items.count is None:
         return started
-    noted = outputs_noted(folder)
-    if not noted:
+    around = {opened for opened in set(map(_opened, items)) if _is_below(folder, opened)}
+    if not around:
         return started
-    left = [item for item in items if not _is_output(item, folder, noted)]
+    noted = outputs_noted(folder)
+    left = [item for item in items if _opened(item) not in around or _place(item) not in noted]
     if len(left) == items.count:
         return started
     if not left:
@@ -38,12 +39,10 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
     return replace(started, items=ItemList(left))
 
 
-def _is_output(item: Item, folder: Path, noted: frozenset[Path]) -> bool:
-    """Whether an item is known to have been written to the folder, and was not opened there."""
-    opened = _opened(item)
-    if item.path is None or opened is None or not _is_below(folder, opened):
-        return False
-    return Path(os.path.realpath(item.path.parent), item.path.name) in noted
+def _place(item: Item) -> Path | None:
+    """The item's file as the journal names it: its folder without links."""
+    path = item.path
+    return None if path is None else Path(os.path.realpath(path.parent), path.name)
 
 
 def _opened(item: Item) -> Path | None:
@@ -54,6 +53,8 @@ def _opened(item: Item) -> Path | None:
     return item.path.parents[depth]
 
 
-def _is_below(folder: Path, other: Path) -> bool:
+def _is_below(folder: Path, other: Path | None) -> bool:
+    if other is None:
+        return False
     inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(other))
     return inner != outer and inner.is_relative_to(outer)

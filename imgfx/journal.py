@@ -8,6 +8,7 @@ out its line is whole and of that chain; any other is made again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 NAME = ".imgfx-journal.jsonl"
 _VERSION = 1
+_TRIES = 100
+"""To hold a journal that other runs remove meanwhile."""
 
 Stamp = tuple[int, int]
 """Bytes and time of change in nanoseconds, by which a file is known again."""
@@ -166,7 +169,7 @@ class Journal:
 
 def _held(path: Path) -> int:
     """The journal's descriptor, shared with other runs; who is alone removes an empty one."""
-    while True:
+    for _ in range(_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -176,6 +179,7 @@ def _held(path: Path) -> int:
         if _is_there(path, descriptor):
             return descriptor
         os.close(descriptor)  # another run has removed it just now
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)  # a link into nowhere
 
 
 def _is_there(path: Path, descriptor: int) -> bool:

@@ -83,9 +83,9 @@ class LoadedModel:
     ) -> Pixels:
         """An image through the network, tile by tile.
 
-        Gray is repeated for a network of three channels, and its mean taken behind it; one of one
-        channel takes nothing else. Where memory
-        runs out, smaller tiles are taken and the session's notes say so.
+        Gray is repeated for a network of three channels, and its mean taken behind it; a network
+        of one channel takes nothing else. Where memory runs out, smaller tiles are taken and the
+        session's notes say so.
 
         Args:
             image: (H, W, C) of any depth.

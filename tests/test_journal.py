@@ -256,6 +256,15 @@ def test_an_empty_journal_in_use_is_not_removed(tmp_path):
     assert not folder.exists()
 
 
+def test_a_journal_that_is_a_link_into_nowhere_is_an_error(photos, batch, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / NAME).symlink_to(tmp_path / "gone" / "journal")
+    ended, _ = batch()
+    assert (ended.code, ended.err) == (
+        1, "imgfx: error: out: cannot write there: No such file or directory\n",
+    )  # fmt: skip
+
+
 def test_redo_makes_all(photos, batch):
     batch()
     ended, report = batch("--redo")
