@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 TEMPERATURE = 0.85
 """Of what users get and `imgfx eval` measures: a little less varied, and nearer to real images."""
+AT_ONCE = 64
+"""Vectors that a generator takes at once where --batch does not say."""
 
 
 def latent_vectors(

@@ -13,6 +13,7 @@ from imgfx.engines.base import Choice, Engine, Request, Runner, Say
 from imgfx.engines.compiled import Unbuilt
 from imgfx.errors import ImageError, OutOfMemoryError
 from imgfx.image import Depth, Image, Pixels, pixels_from_float
+from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
 from imgfx.readers import enlarged_reader
 from imgfx.settings import Settings
@@ -25,7 +26,6 @@ Float = npt.NDArray[np.float32]
 _LARGEST_SHIFT = 0.25
 _LARGE = 1 << 26
 """Values of a result from which on it is kept in 16 bits between stages, not in 32."""
-_LATENTS = 64
 _FEWEST_PIXELS = 128 * 128
 """Of windows that memory is still looked for; below, the image fails."""
 
@@ -180,7 +180,7 @@ class LoadedModel:
     def generate(self, latents: Float) -> Float:
         """(N, latent) -> (N, H, W, channels) float32."""
         # More than these no compiled engine takes at once where nothing else is asked for.
-        most = self._settings.batch or max(_LATENTS, self._runner.batch)
+        most = self._settings.batch or max(AT_ONCE, self._runner.batch)
         with self._lock:
             parts = [self._runner(latents[k : k + most]) for k in range(0, len(latents), most)]
         images = np.concatenate(parts)

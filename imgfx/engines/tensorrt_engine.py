@@ -23,6 +23,7 @@ from imgfx.engines.compiled import build_ahead, open_compiled
 from imgfx.engines.onnx import INPUT, OUTPUT
 from imgfx.errors import DeviceError, EngineError
 from imgfx.hookspecs import hookimpl
+from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
 from imgfx.weights import Weights
 
@@ -42,7 +43,6 @@ largest."""
 _SIDES = 256, 2048
 """Of the largest window, whatever memory and tile say; the first holds what is compared with
 PyTorch."""
-_LATENTS = 64
 
 
 class TensorRtEngine:
@@ -110,7 +110,7 @@ class TensorRtCompiler:
             self._version = str(self._trt.__version__)
         except (ImportError, OSError, AttributeError) as error:
             raise EngineError(f"{package} cannot be imported: {error}") from error
-        self.batch = batch or (_LATENTS if spec.latent else _BATCH)
+        self.batch = batch or (AT_ONCE if spec.latent else _BATCH)
         self.largest = 0 if spec.latent else _largest(spec, tile, self.batch)
 
     def version(self) -> str:
