@@ -67,8 +67,53 @@ SOURCES = {
 
 def test_a_right_source_passes_every_check(examined):
     results = examined(source_of(), kind="sources")
+    assert results.pop("again").status == "skip"
     assert {result.status for result in results.values()} == {"pass"}
     assert results["count"].reason == "3"
+
+
+FIRST = '''"""Make gray images."""
+
+import click
+
+from imgfx.api import Image, Item, ItemList, hookimpl, source
+
+
+def made(tone):
+    import numpy as np
+
+    return Image(np.full((2, 3, 1), 40 * tone, np.uint8), name=f"tone{tone}")
+
+
+@source("wrong")
+@click.option("--first", default=0)
+@click.option("--count", default=3)
+def wrong(session, first, count):
+    """Make gray images."""
+    return ItemList([
+        Item(f"tone {tone}", lambda tone=tone: made(tone), again=AGAIN)
+        for tone in range(first, first + count)
+    ])
+
+
+@hookimpl
+def imgfx_stages():
+    return [wrong]
+'''
+AGAIN = {
+    "right": ("{'first': tone, 'count': 1}", ""),
+    "not alone": ("{'first': tone}", "makes 3 images, not it alone"),
+    "another one": ("{'first': tone + 1, 'count': 1}", "makes another image"),
+    "no such option": ("{'frist': tone}", "did you mean 'first'?"),
+    "a wrong value": ("{'first': 'two'}", "not a valid integer"),
+}
+
+
+@pytest.mark.parametrize(("again", "reason"), AGAIN.values(), ids=AGAIN)
+def test_what_an_item_says_of_how_it_is_made_alone_is_tried(examined, failed, again, reason):
+    results = examined(FIRST.replace("AGAIN", again), kind="sources")
+    assert failed(results) == ({"again"} if reason else set())
+    assert reason in results["again"].reason
 
 
 @pytest.mark.parametrize(("code", "checks", "reason"), SOURCES.values(), ids=SOURCES)

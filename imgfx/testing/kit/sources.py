@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 
 from imgfx.errors import ImgfxError, surprise
@@ -25,6 +27,7 @@ from imgfx.testing.kit.trials import start_error
 from imgfx.testing.kit.untrained import TrialSession
 from imgfx.testing.processes import run
 from imgfx.testing.samples import sample_images
+from imgfx.written import words_of
 
 _MOST = 8
 """Images of a source that are looked at."""
@@ -72,18 +75,23 @@ class SourceSubject(StageSubject):
     @cached_property
     def first(self) -> Announced:
         """What it announces."""
-        return self._announced()
+        return self.announced()
 
     @cached_property
     def second(self) -> Announced:
         """What it announces when it is started anew, images made in other threads."""
-        return self._announced(threads=True)
+        return self.announced(threads=True)
 
-    def _announced(self, *, threads: bool = False) -> Announced:
+    def announced(self, *words: str, threads: bool = False) -> Announced:
+        """What it announces when it is started anew, with some more options.
+
+        Raises:
+            NotReadyError: it does not start.
+        """
         if self.start_error:
             raise NotReadyError("it does not start")
         with TrialSession(self.folder) as opened, captured_stdout() as printed:
-            found = _look(self.bound().start(opened), threads=threads)
+            found = _look(self.bound(*words).start(opened), threads=threads)
         return Announced(*found, printed=printed.text.strip())
 
 
@@ -184,6 +192,38 @@ def repeat(subject: SourceSubject) -> Finding:
     return passed()
 
 
+def again(subject: SourceSubject) -> Finding:
+    """With the options that an item calls its own, its image alone is made."""
+    found = subject.first
+    items = [item for item in found.items if isinstance(item, Item)]
+    pairs = [
+        (item.again, image)
+        for item, image in zip(items, found.images, strict=True)
+        if item.again is not None and isinstance(image, Image)
+    ]
+    if not pairs:
+        return skipped("no item says how it is made alone; see imgfx.api.Item")
+    if repeat(subject).status != "pass":
+        raise NotReadyError("it makes another image each time")
+    for options, image in [pairs[0], pairs[-1]][: len(pairs)]:
+        fault = _fault_alone(subject, options, image)
+        if fault:
+            return failed(f"{image.name}: again={dict(options)}: {fault}")
+    return passed()
+
+
+def _fault_alone(subject: SourceSubject, options: Mapping[str, Any], image: Image) -> str:
+    """What is wrong with the options by which an image is made alone; empty if nothing."""
+    try:
+        made = subject.announced(*words_of(subject.command.params, options))
+    except (click.ClickException, ValueError) as error:
+        return error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if len(made.items) != 1:
+        return f"makes {len(made.items) if made.ended else 'many'} images, not it alone"
+    same = len(made.images) == 1 and _error(image, made.images[0]) <= _REPEATED
+    return "" if same else "makes another image"
+
+
 def _error(one: Image, other: Image | str) -> float:
     if isinstance(other, str) or one.pixels.shape != other.pixels.shape:
         return float("inf")
@@ -224,6 +264,7 @@ CHECKS = [
     Check("finite", finite),
     Check("range", range_),
     Check("repeat", repeat),
+    Check("again", again),
     Check("stdout", stdout),
     Check("pipe", pipe),
 ]
