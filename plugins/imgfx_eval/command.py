@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from imgfx.errors import BatchError, ImageError, ImgfxError, PluginError, confined, surprise
-from imgfx.formats import READABLE_SUFFIXES
 from imgfx.ranges import FiniteRange
 from imgfx.settings import Settings
+from imgfx_eval.data import named_images, partners
 from imgfx_eval.report import Report, Row
 
 if TYPE_CHECKING:
@@ -56,6 +55,12 @@ if TYPE_CHECKING:
     help="lecture: 2x down and 2x up, bilinear; RGB.",
 )
 @click.option(
+    "--degraded",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Measure on the images of the same names there; with --scale they are that much smaller.",
+)
+@click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -92,6 +97,7 @@ def evaluate(
     sigma: float | None,
     scale: int | None,
     protocol: str | None,
+    degraded: Path | None,
     weights: Path | None,
     count: int | None,
     device: str,
@@ -102,9 +108,10 @@ def evaluate(
 ) -> None:
     """Measure MODEL: a filter on clean images, or a generator against real ones.
 
-    A filter's images are degraded, restored and compared. Prints PSNR and SSIM before and after,
-    for each image and on the mean, and the convention. The images go through the same stage as in
-    a chain. In JSON null stands for a figure that is infinite or undefined.
+    A filter's images are degraded, or come in pairs (--degraded), are restored and compared.
+    Prints PSNR and SSIM before and after, for each image and on the mean, and the convention. The
+    images go through the same stage as in a chain. In JSON null stands for a figure that is
+    infinite or undefined.
 
     A generator's images are compared with the part of --data that training on just that folder
     holds out, and as many other real ones are, to show what can be reached: density, coverage,
@@ -117,24 +124,29 @@ def evaluate(
       imgfx eval denoise-ae --data photos --sigma 25
       imgfx eval superres-rednet --data Set5 --scale 2 --json
       imgfx eval superres-rednet --data Set5 --protocol lecture --save out
+      imgfx eval denoise-ae --data SIDD/clean --degraded SIDD/noisy
       imgfx eval gan-generate --data fashion-mnist --save out
     """  # fmt: skip
     settings = Settings(device=device, engine=engine, precision=precision)
     if engine != "auto":
         catalog.engine(engine)  # refused even where the stage would not ask for it
-    if save is not None and save.resolve().is_relative_to(data.resolve()):
-        raise click.UsageError("--save must not be in --data, or the next run measures it")
+    for option, folder in (("--data", data), ("--degraded", degraded)):
+        if save and folder and save.resolve().is_relative_to(folder.resolve()):
+            raise click.UsageError(f"--save must not be in {option}, or the next run measures it")
     generator = _generator(catalog, stage)
     if generator is not None:
-        if (sigma, scale, protocol) != (None, None, None):
-            raise click.UsageError("--sigma, --scale and --protocol are for filters")
+        if (sigma, scale, protocol, degraded) != (None,) * 4:
+            raise click.UsageError("--sigma, --scale, --protocol and --degraded are for filters")
         measured = _generated(catalog, generator, settings, data, count, weights, save)
         (measured.print_json if as_json else measured.print_table)()
         return
     if count is not None:
         raise click.UsageError("--count is for generators")
     command = _filter(catalog, stage)
-    chosen = _protocol(sigma, scale, protocol)
+    if degraded is None:
+        chosen: Protocol = _protocol(sigma, scale, protocol)
+    else:
+        chosen = _given(data, degraded, scale, sigma, protocol)
     _measure_filter(catalog, command, chosen, settings, data, weights, save, as_json)
 
 
@@ -168,7 +180,7 @@ def _measure_filter(
     from imgfx.session import Session
     from imgfx.stdout import guarded_stdout
 
-    images = _named_images(data)
+    images = named_images(data)
     # What a stage prints must not get between the figures.
     with (
         guarded_stdout(),
@@ -214,10 +226,21 @@ def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Proto
     from imgfx_eval import protocol
 
     if sum(option is not None for option in (sigma, scale, name)) != 1:
-        raise click.UsageError("give one of --sigma, --scale and --protocol")
+        raise click.UsageError("give one of --sigma, --scale, --protocol and --degraded")
     if sigma is not None:
         return protocol.noise(sigma)
     return protocol.lecture() if scale is None else protocol.shrunk(scale)
+
+
+def _given(
+    data: Path, degraded: Path, scale: int | None, sigma: float | None, protocol: str | None
+) -> Protocol:
+    from imgfx_eval.protocol import given
+
+    if (sigma, protocol) != (None, None):
+        raise click.UsageError("--degraded has the inputs; leave out --sigma and --protocol")
+    clean = [path for _, path in named_images(data)]
+    return given(partners(clean, data, degraded, scale), scale)
 
 
 def _started(
@@ -236,23 +259,6 @@ def _started(
         stage: Stage = command.invoke(context)
     apply: Apply = stage.start(session)
     return apply
-
-
-def _named_images(folder: Path) -> list[tuple[str, Path]]:
-    """Images of a folder in alphabetical order, under names that differ.
-
-    A name is the path in the folder without the suffix, where that is the only such path.
-    """
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: no such folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES)
-    paths = sorted(path for path in found if path.is_file())
-    if not paths:
-        raise ImageError(f"{folder}: no images in this folder")
-    within = [path.relative_to(folder) for path in paths]
-    count = Counter(path.with_suffix("") for path in within)
-    names = (path if count[path.with_suffix("")] > 1 else path.with_suffix("") for path in within)
-    return [(name.as_posix(), path) for name, path in zip(names, paths, strict=True)]
 
 
 def _measured(
@@ -291,15 +297,13 @@ def _row(
 ) -> Row:
     import numpy as np
 
-    from imgfx.files import read_image
-    from imgfx.image import Image, float_from_pixels, pixels_from_float
+    from imgfx.image import float_from_pixels
 
-    clean = protocol.prepare(float_from_pixels(read_image(path).pixels))
+    clean, degraded = protocol.example(path, seed)
     if min(clean.shape[:2]) <= 2 * protocol.border:
         raise ImageError(f"{path}: too small to be measured so")
-    degraded = protocol.degrade(clean, seed)
-    restored = apply(Image(pixels_from_float(degraded, "uint8"), name=path.stem)).pixels
-    before, after = protocol.baseline(degraded), float_from_pixels(restored)
+    before = protocol.baseline(float_from_pixels(degraded.pixels))
+    after = float_from_pixels(apply(degraded).pixels)
     if after.shape != clean.shape:
         raise PluginError(f"{path}: the stage answered {after.shape}, expected {clean.shape}")
     if not np.isfinite(after).all():

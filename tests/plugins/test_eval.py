@@ -180,7 +180,7 @@ def test_images_of_one_name_are_kept_apart(tmp_path, weights, capfd):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["denoise-ae", "--data", "clean"], 2, "give one of --sigma, --scale and --protocol"),
+        (["denoise-ae", "--data", "clean"], 2, "give one of --sigma, --scale, --protocol"),
         (["denoise-ae", "--data", "clean", "--sigma", "5", "--scale", "2"], 2, "give one of"),
         (["denoise-ae", "--sigma", "5"], 2, "--data"),
         (["denoise-ae", "--data", "clean", "--sigma", "76"], 2, "--sigma"),
@@ -188,6 +188,14 @@ def test_images_of_one_name_are_kept_apart(tmp_path, weights, capfd):
         (["denoise-ae", "--data", "clean", "--protocol", "mine"], 2, "--protocol"),
         (["denoise-ae", "--data", "clean", "--sigma", "5", "--weights", "no"], 2, "--weights"),
         (["denoise-ae", "--data", "clean", "--sigma", "5", "--save", "clean/out"], 2, "--save"),
+        (["denoise-ae", "--data", "clean", "--degraded", "x", "--sigma", "5"], 2, "leave out --si"),
+        (["denoise-ae", "--data", "clean", "--degraded", "x"], 1, "x: no such folder"),
+        (["denoise-ae", "--data", "clean", "--degraded", "empty"], 1, "empty: no images"),
+        (
+            ["denoise-ae", "--data", "clean", "--degraded", "d", "--save", "d/out"],
+            2,
+            "must not be in --degraded",
+        ),
         (["denoise-ae", "--data", "nowhere", "--sigma", "5"], 1, "nowhere: no such folder"),
         (["denoise-ae", "--data", "empty", "--sigma", "5"], 1, "empty: no images"),
         (
@@ -214,6 +222,72 @@ def test_wrong_use_is_said_in_one_line(tmp_path, clean, weights, capfd, words, c
     (line,) = captured.err.splitlines()
     assert line.startswith("imgfx: ")
     assert message in line
+
+
+# Pairs.
+
+
+@pytest.fixture
+def noisy(tmp_path, clean):
+    """For each clean image a darker one of the same name, two of them of another format."""
+    for path, name in (("b", "b.tif"), ("deep/a", "deep/a.png"), ("gray", "gray.png")):
+        values = PIL.Image.open(clean / f"{path}.png")
+        target = tmp_path / "noisy" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        values.point(lambda value: value * 9 // 10).save(target)
+    return tmp_path / "noisy"
+
+
+def test_given_pairs_are_measured_as_scikit_image_does(clean, noisy, weights, capfd):
+    words = ["denoise-ae", "--data", clean, "--degraded", noisy, "--save", "out"]
+    result = evaluated(capfd, *words, "--weights", weights["denoise-ae"])
+    assert "the degraded image of the same name" in result["convention"]
+    names = {"b": "b.tif", "deep/a": "deep/a.png", "gray": "gray.png"}
+    assert [row["image"] for row in result["images"]] == list(names)
+    for row in result["images"]:
+        reference = saved(clean / f"{row['image']}.png")
+        expected = figures_by_scikit_image(saved(noisy / names[row["image"]]), reference)
+        assert (row["psnr_before"], row["ssim_before"]) == pytest.approx(expected, abs=1e-4)
+        expected = figures_by_scikit_image(saved(f"out/{row['image']}_after.png"), reference)
+        assert (row["psnr_after"], row["ssim_after"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_pairs_of_two_sizes_give_the_figures_of_images_that_are_shrunk(
+    tmp_path, clean, weights, capfd
+):
+    words = ["superres-rednet", "--data", clean, "--weights", weights["superres-rednet"]]
+    expected = evaluated(capfd, *words, "--scale", 3)
+    shrunk = protocol.shrunk(3)
+    for number, name in enumerate(("b", "deep/a", "gray")):
+        _, small = shrunk.example(clean / f"{name}.png", 0)
+        # As in DIV2K, or under the same name.
+        write_image(tmp_path / "small" / f"{name}{'x3' if number else ''}.png", small)
+    found = evaluated(capfd, *words, "--scale", 3, "--degraded", tmp_path / "small")
+    assert found["images"] == expected["images"]
+
+
+def test_what_is_no_pair_is_named_and_the_others_measured(clean, noisy, weights, capfd):
+    (noisy / "b.tif").unlink()
+    write_image(noisy / "deep" / "a.png", Image(pixels(36, 38)))
+    words = ["--data", clean, "--degraded", noisy, "--weights", weights["denoise-ae"]]
+    result = evaluated(capfd, "denoise-ae", *words, code=3)
+    assert [row["image"] for row in result["images"]] == ["gray"]
+    missing, unlike = result["failed"]
+    assert missing.endswith("b.png: " + f"{noisy / 'b'}: no degraded image of this name")
+    assert "37x36 in colour, which is not that of" in unlike
+    assert unlike.endswith("a.png, 38x36 in colour")
+
+
+def test_a_degraded_image_may_have_but_one_file_of_another_suffix(clean, noisy, weights, capfd):
+    values = Image(pixels(41, 50))
+    write_image(noisy / "b.jpg", values)
+    words = ["--data", clean, "--degraded", noisy, "--weights", weights["denoise-ae"]]
+    result = evaluated(capfd, "denoise-ae", *words, code=3)
+    assert "2 degraded images have this name; leave one" in result["failed"][0]
+    write_image(noisy / "b.png", values)
+    result = evaluated(capfd, "denoise-ae", *words)
+    assert result["images"][0]["psnr_before"] is None  # infinite: the one that has the suffix too
+    assert len(result["images"]) == 3
 
 
 # Images that fail.
