@@ -1,6 +1,6 @@
 """A folder through one stage: against pure inference, against a shell loop, and its memory.
 
-    python benchmarks/batch.py [--images 300] [--engine auto] [--rounds 3]
+    python benchmarks/batch.py [--images 300] [--size 320x240] [--engine auto] [--rounds 3]
 
 Pure inference is the sum of what the network takes for the same decoded images in one process; the
 batch is a whole process, from start to end, with decoding and encoding. The shell loop starts a
@@ -23,7 +23,6 @@ import cv2
 import numpy as np
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
-SIZE = 240, 320
 PURE = """
 import sys, time
 from pathlib import Path
@@ -48,14 +47,23 @@ def main() -> None:
     """The figures and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--size", default="320x240", type=size, metavar="WIDTHxHEIGHT")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_photos(folder / "all", options.images)
-        make_photos(folder / "tenth", options.images // 10)
+        make_photos(folder / "all", options.images, options.size)
+        make_photos(folder / "tenth", options.images // 10, options.size)
+        width, height = options.size
+        print(f"{options.images} photos of {width}x{height}, {options.engine}")
         measure(folder, options.images, options.engine, options.rounds)
+
+
+def size(text: str) -> tuple[int, int]:
+    """`320x240` as (320, 240)."""
+    width, _, height = text.partition("x")
+    return int(width), int(height)
 
 
 def measure(folder: Path, images: int, engine: str, rounds: int) -> None:
@@ -70,7 +78,6 @@ def measure(folder: Path, images: int, engine: str, rounds: int) -> None:
         whole.append(seconds)
     loop = shell_loop(folder, engine)
     ratio = statistics.median(whole) / statistics.median(pure)
-    print(f"{images} photos of {SIZE[1]}x{SIZE[0]}, {engine}")
     print(f"pure inference   {statistics.median(pure):7.2f} s")
     print(f"imgfx, a batch   {statistics.median(whole):7.2f} s   {ratio:.3f} times pure inference")
     print(f"a shell loop     {10 * loop:7.2f} s   {10 * loop / statistics.median(whole):.1f} times")
@@ -100,17 +107,20 @@ def shell_loop(folder: Path, engine: str) -> float:
     return time.perf_counter() - started
 
 
-def make_photos(folder: Path, count: int) -> None:
+def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
     """Noisy crops of the example photographs, as JPEG."""
     folder.mkdir()
     photos = [cv2.imread(str(path)) for path in sorted(PHOTOS.iterdir())]
     rng = np.random.default_rng(0)
+    width, height = size
     for number in range(count):
         photo = photos[number % len(photos)]
-        top, left = (
-            int(rng.integers(0, n - s + 1)) for n, s in zip(photo.shape, SIZE, strict=False)
-        )
-        crop = photo[top : top + SIZE[0], left : left + SIZE[1]]
+        across = -(-width // photo.shape[1])  # a photo smaller than that is laid side by side
+        down = -(-height // photo.shape[0])
+        photo = np.tile(photo, (down, across, 1))
+        top = int(rng.integers(0, photo.shape[0] - height + 1))
+        left = int(rng.integers(0, photo.shape[1] - width + 1))
+        crop = photo[top : top + height, left : left + width]
         noisy = np.clip(crop + rng.normal(0, 20, crop.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{number:04d}.jpg"), noisy)
 
