@@ -63,7 +63,7 @@ class Completer(click.Command):
                     self._add_folder(word)
                 awaited = None
                 continue
-            offer = self._offer(word, last)
+            offer = self._offer(word, last, command)
             if offer is not None:
                 last, command = offer, outline(offer)
                 parameters = [*_parameters(command), *self._lent(offer)]
@@ -86,10 +86,10 @@ class Completer(click.Command):
         with contextlib.suppress(PluginError):
             self._registry.add_folder(Path(os.path.expandvars(word)).expanduser())
 
-    def _offer(self, word: str, last: Offer | None) -> Offer | None:
-        """The stage that a word names; a command only as the first."""
+    def _offer(self, word: str, last: Offer | None, command: click.Command | None) -> Offer | None:
+        """The stage that a word names, also as an argument of a command; a command only first."""
         if last is not None and last.kind == "command":
-            return None
+            return self._registry.find(word, *STAGE_KINDS) if _takes_line(command) else None
         kinds = STAGE_KINDS if last is not None else (*STAGE_KINDS, "command")
         return self._registry.find(word, *kinds)
 
@@ -110,11 +110,10 @@ class Completer(click.Command):
             yield from _beginning(sorted(command.commands), incomplete)
         for parameter in command.params if command is not None else ():
             if isinstance(parameter, click.Argument):
-                shown = parameter.metavar or ""
-                kinds = _LISTED.get(shown.strip("[]."))
+                kinds = _kinds(parameter)
                 if kinds:
                     yield from _beginning(self._registry.names(*kinds), incomplete)
-                elif shown.startswith(_FILES):
+                elif (parameter.metavar or "").startswith(_FILES):
                     yield from click.Path().shell_complete(ctx, parameter, incomplete)
                 else:
                     yield from parameter.shell_complete(ctx, incomplete)
@@ -128,6 +127,17 @@ class Completer(click.Command):
             called = self._registry.shown_name(offer) if offer.kind in kinds else ""
             if called.startswith(incomplete) and called:
                 yield CompletionItem(called, help=summary(offer))
+
+
+def _takes_line(command: click.Command | None) -> bool:
+    """Whether a command's last argument is stages with their options."""
+    parameters = command.params if command is not None else []
+    return any(p.nargs == -1 and _kinds(p) == STAGE_KINDS for p in parameters)
+
+
+def _kinds(parameter: click.Parameter) -> tuple[str, ...] | None:
+    """Of the names that an argument takes; None where it takes others."""
+    return _LISTED.get((parameter.metavar or "").strip("[]."))
 
 
 def _parameters(command: click.Command | None) -> list[click.Parameter]:

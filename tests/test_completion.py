@@ -85,6 +85,12 @@ def complete(imgfx):
         ("run --chain a.toml --eng", ["--engine"]),
         ("run --chain a.toml sav", ["save"]),
         ("chain sa", ["save"]),
+        ("chain save a.toml superres-fast --scale ", ["2", "3", "4"]),
+        ("chain save a.toml open b denoise-ae --str", ["--strength"]),
+        ("chain save --ov", ["--overwrite"]),
+        ("run --chain a.toml superres-fast --scale ", ["2", "3", "4"]),
+        ("run --chain a.toml open b.jpg save c --format p", ["png", "ppm", "pam"]),
+        ("chain show save --sc", []),
     ],
 )
 def test_what_may_come_next(complete, line, found):
