@@ -30,7 +30,7 @@ from imgfx.formats import (
 from imgfx.image import Depth, Image, Metadata, Pixels
 from imgfx.provenance import LONGEST
 from imgfx.settings import MEGAPIXELS
-from imgfx.xmp import without_provenance
+from imgfx.xmp import without_provenance, without_riders
 
 MOST_PIXELS = round(MEGAPIXELS * 1_000_000)
 """Larger images are refused before anything is allocated for them, unless more is allowed."""
@@ -221,7 +221,7 @@ def _upright_metadata(stored: Metadata, turned: bool, width: int, height: int) -
     blob = exif.normalised(stored.exif, width, height) if stored.exif else None
     # Where nothing was turned, XMP that disagrees is as right or wrong as it was.
     xmp = exif.normalised_xmp(stored.xmp) if stored.xmp and turned else stored.xmp
-    return told_apart(replace(stored, exif=blob, xmp=xmp))
+    return told_apart(replace(stored, exif=blob, xmp=without_riders(xmp) if xmp else xmp))
 
 
 def told_apart(stored: Metadata) -> Metadata:

@@ -19,7 +19,7 @@ from imgfx import exif
 from imgfx.colour import colour_notes
 from imgfx.decoding import rgb_from_bgr
 from imgfx.errors import EncodeError
-from imgfx.formats import Format, jpeg, png, pnm, tiff, y4m
+from imgfx.formats import Format, bmp, jpeg, png, pnm, tiff, y4m
 from imgfx.image import NO_NAME, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
 from imgfx.xmp import with_provenance
 
@@ -83,6 +83,8 @@ def encode(
         notes += more
     elif target.name == "tiff":
         data = tiff.attach(data, metadata, alpha=samples.shape[2] == 4)
+    elif target.name == "bmp":
+        data = bmp.attach(data, metadata.dpi)
     return data, tuple(notes)
 
 
@@ -132,7 +134,7 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
     if not target.metadata:
         if kept.exif or kept.icc or kept.xmp:
             notes.append(f"{target.name} carries no EXIF, XMP or ICC; left out")
-        return Metadata()
+        return Metadata(dpi=kept.dpi) if target.name == "bmp" else Metadata()
     if kept.dpi and target.name in ("webp", "avif"):
         kept = replace(kept, exif=exif.with_resolution(kept.exif, kept.dpi))
     if kept.icc and kept.icc[16:20] == b"GRAY" and channels > 2:

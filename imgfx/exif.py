@@ -20,6 +20,8 @@ SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)
 """Tags that point to a directory: Exif, GPS, Interoperability."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""The kinds of whole numbers that readers take for each other, as struct has them."""
 _MOST_ENTRIES = 4096
 _DEEPEST = 4
 
@@ -135,11 +137,11 @@ def blob_from_directory(directory: Directory, order: str) -> bytes:
 
 
 def number(entry: Entry | None, order: str) -> int | None:
-    """The first value of a BYTE, SHORT or LONG entry."""
-    if entry is None or entry.kind not in (1, 3, 4):
+    """The first value of an entry of whole numbers; None where it is negative."""
+    if entry is None or entry.kind not in INTEGERS:
         return None
-    code = {1: "B", 3: "H", 4: "I"}[entry.kind]
-    return int(struct.unpack_from(order + code, entry.value)[0])
+    value = int(struct.unpack_from(order + INTEGERS[entry.kind], entry.value)[0])
+    return value if value >= 0 else None
 
 
 def orientation(blob: bytes | None) -> int:
@@ -163,7 +165,7 @@ def normalised(blob: bytes, width: int, height: int) -> bytes:
         return blob
     patched = bytearray(blob)
     first = first_offset(blob, order)
-    values = {ORIENTATION: 1, PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
+    values = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
     entries = _raw_entries(blob, order, first)
     for tag, _, _, position in list(entries):
         if tag == 0x8769:
@@ -171,13 +173,25 @@ def normalised(blob: bytes, width: int, height: int) -> bytes:
             entries += _raw_entries(blob, order, offset)
     for tag, kind, count, position in entries:
         code = {3: "H", 4: "I"}.get(kind)
-        if tag in values and code and count == 1:
+        if tag == ORIENTATION:
+            _reset(patched, order, kind, count, position)
+        elif tag in values and code and count == 1:
             limit = 0xFFFF if code == "H" else 0xFFFFFFFF
             struct.pack_into(order + code, patched, position, min(values[tag], limit))
     link = first + 2 + 12 * len(_raw_entries(blob, order, first))
     if link + 4 <= len(patched):
         struct.pack_into(order + "I", patched, link, 0)
     return bytes(patched)
+
+
+def _reset(blob: bytearray, order: str, kind: int, count: int, position: int) -> None:
+    """Sets an orientation to 1, of whatever kind `number` reads: it would be turned by again."""
+    if kind not in INTEGERS or not count:
+        return
+    if _SIZES[kind] * count > 4:
+        (position,) = struct.unpack_from(order + "I", blob, position)
+    if 8 <= position <= len(blob) - _SIZES[kind] * count:
+        struct.pack_into(order + INTEGERS[kind], blob, position, 1)
 
 
 _ACROSS, _DOWN, _UNIT = 0x011A, 0x011B, 0x0128

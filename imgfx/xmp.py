@@ -1,4 +1,4 @@
-"""XMP packets: a property of our own in them.
+"""XMP packets: a property of our own in them, and none of what is no longer true.
 
 What else is in a packet is kept byte by byte: our property is put in as an element of its own, and
 taken out again.
@@ -32,6 +32,13 @@ _OURS = re.compile(
 )
 _PREFIX = re.compile(rb"xmlns:([\w.-]+)\s*=\s*[\"']" + _NAMESPACE + rb"[\"']")
 _TRAILER = b"<?xpacket end"
+_CLAIM = rb"(?:[\w.-]+:(?:MotionPhoto|MicroVideo)\w*|hdrgm:\w+)"
+_CLAIMS = re.compile(
+    rb"\s%(name)s\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')"
+    rb"|<(?P<open>%(name)s)(?:\s[^<>]*)?(?:/>|>[^<]*</(?P=open)\s*>)" % {b"name": _CLAIM}
+)
+_LIST = re.compile(rb"<([\w.-]*Container:Directory)(?:\s[^<>]*)?(?<!/)>")
+"""Opens the list of what is behind a picture in its file."""
 
 
 def with_provenance(packet: bytes | None, text: str, most: int | None = None) -> bytes | None:
@@ -76,6 +83,25 @@ def without_provenance(packet: bytes) -> tuple[bytes | None, str | None]:
     value = next(group for group in found.groups() if group is not None)
     text = html.unescape(value.decode("utf-8", "replace"))
     return (None if left in (_BEGIN + _END, _BARE) else left), text
+
+
+def without_riders(packet: bytes) -> bytes:
+    """The packet that no longer says that a video or a gain map is behind the picture.
+
+    None is written behind one, and readers look for it.
+
+    Sources: Android, Motion Photo format 1.0, and Ultra HDR image format 1.1.
+    """
+    kept: list[bytes] = []
+    position = 0
+    while opened := _LIST.search(packet, position):
+        closing = b"</" + opened[1] + b">"
+        closed = packet.find(closing, opened.end())
+        if closed < 0:
+            break
+        kept.append(packet[position : opened.start()])
+        position = closed + len(closing)
+    return _CLAIMS.sub(b"", b"".join([*kept, packet[position:]]))
 
 
 def _property(prefix: bytes) -> re.Pattern[bytes]:

@@ -143,6 +143,25 @@ def test_normalising_changes_only_what_it_must(order):
     assert exif.number(found.children[EXIF].entries[WIDTH], order) == 30
 
 
+@pytest.mark.parametrize(("kind", "count"), [(1, 1), (1, 4), (3, 2), (3, 3), (4, 1), (8, 1)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_picture_with_an_odd_orientation_is_turned_once(kind, count, order):
+    code = {1: "B", 3: "H", 4: "I", 8: "h"}[kind]
+    value = struct.pack(f"{order}{count}{code}", 6, *[0] * (count - 1))
+    entry = exif.Entry(kind, count, value)
+    blob = exif.blob_from_directory(exif.Directory({exif.ORIENTATION: entry}), order)
+    image = decode(pillow_file(QUARTERS, "JPEG", exif=b"Exif\0\0" + blob), "odd.jpg")
+    assert image.pixels.shape == (40, 24, 3)
+    again, _ = passed_through(image, "jpeg", quality=95)
+    assert again.pixels.shape == (40, 24, 3)
+    assert exif.orientation(image.metadata.exif) == 1
+
+
+def test_an_orientation_that_lies_outside_breaks_nothing():
+    blob = blob_of([(exif.ORIENTATION, 3, 3, 0)])
+    assert exif.byte_order(exif.normalised(blob, 4, 3)) == "<"
+
+
 def test_a_size_too_large_for_its_field_is_capped():
     blob = blob_of([(WIDTH, 3, 1, 5)])
     found = exif.read_directory(exif.normalised(blob, 100_000, 1), "<", 8)

@@ -1,11 +1,13 @@
 """Our property goes into any XMP packet and comes out of it; nothing else in it changes."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import XMP
 
-from imgfx.xmp import with_provenance, without_provenance
+from imgfx.xmp import with_provenance, without_provenance, without_riders
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 ADOBE = (
@@ -83,3 +85,60 @@ def test_a_long_packet_takes_no_time():
         packet = b'xmlns:p="urn:imgfx:xmp#"' + part * (1 << 16)
         without_provenance(packet)
         with_provenance(packet + b"</rdf:RDF>", TEXT, 10)
+
+
+def riders(packet):
+    """The packet without, checked to be XML that others read."""
+    from xml.etree import ElementTree
+
+    left = without_riders(packet)
+    ElementTree.fromstring(left.decode("utf-8-sig").strip())
+    return left
+
+
+CLAIMS = (
+    b' xmlns:GCamera="http://ns.google.com/photos/1.0/camera/"'
+    b' xmlns:Container="http://ns.google.com/photos/1.0/container/"'
+    b' xmlns:Item="http://ns.google.com/photos/1.0/container/item/"'
+    b' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
+)
+LIST = (
+    b'<Container:Directory><rdf:Seq><rdf:li rdf:parseType="Resource">'
+    b'<Container:Item Item:Mime="video/mp4" Item:Length="9"/></rdf:li></rdf:Seq>'
+    b"</Container:Directory>"
+)
+
+
+def claiming(attributes, elements):
+    """Adobe's packet with namespaces, attributes and elements of phones."""
+    head, _, rest = ADOBE.partition(b"<rdf:Description")
+    start, end = rest.split(b">", 1)
+    return head + b"<rdf:Description" + start + CLAIMS + attributes + b">" + elements + end
+
+
+@pytest.mark.parametrize(
+    ("attributes", "elements"),
+    [
+        (b' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"', b""),
+        (b" GCamera:MotionPhotoPresentationTimestampUs='-1'", LIST),
+        (b'\n   GCamera:MicroVideo="1"\n   GCamera:MicroVideoOffset = "12345"', b""),
+        (b"", b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto>" + LIST + LIST),
+        (b' hdrgm:Version="1.0"', LIST),
+        (b"", b"<hdrgm:Version>1.0</hdrgm:Version><GCamera:MicroVideoVersion/>"),
+    ],
+)
+def test_claims_of_what_was_behind_the_picture_are_taken_out(attributes, elements):
+    left = riders(claiming(attributes, elements))
+    assert b"".join(left.split()) == b"".join(claiming(b"", b"").split())
+
+
+def test_other_packets_stay_as_they_are():
+    for packet in (XMP, ADOBE, claiming(b' GCamera:Portrait="1"', b"<Item:Mime>x</Item:Mime>")):
+        assert without_riders(packet) == packet
+
+
+@pytest.mark.parametrize("part", [b"<Container:Directory>", b" ", b"<a:MotionPhoto>", b"<a", b" a"])
+def test_no_packet_takes_ages(part):
+    started = time.monotonic()
+    without_riders(part * 200_000)
+    assert time.monotonic() - started < 5

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
 
 _EXIF = b"Exif\0\0"
@@ -27,6 +29,9 @@ _MOST_PROFILE_SEGMENTS = 255
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # In entropy-coded data FF is followed by 00, a restart marker, or another FF (fill).
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_COMMENT, _END = 0xFE, 0xD9
+_LONGEST_QUOTE = 40
+"""Letters of a comment that a note repeats."""
 _HUFFMAN_CODED = frozenset((0xC0, 0xC1, 0xC2))
 _MOST_PIXELS_A_BYTE = 512
 """With Huffman codes each 8x8 block of the finest component takes at least one bit."""
@@ -35,15 +40,16 @@ _MOST_SCANS = 500
 for untrusted files. Encoders write some ten."""
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, payload) up to the end of the image, which must be there."""
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """(marker, payload, where it begins) up to the end of the image, which must be there."""
     position = 2
     while True:
         match = MARKER.search(data, position)
         if match is None:
             raise DamagedError("truncated JPEG")
         marker, position = data[match.end() - 1], match.end()
-        if marker == 0xD9:
+        if marker == _END:
+            yield marker, b"", position
             return
         if marker == 0x01 or marker == 0xD8:
             continue
@@ -56,7 +62,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2 or position + length > len(data):
             raise DamagedError("truncated JPEG")
-        yield marker, data[position + 2 : position + length]
+        yield marker, data[position + 2 : position + length], position + 2
         position += length
 
 
@@ -71,10 +77,52 @@ def frame_size(marker: int, payload: bytes) -> tuple[int, int] | None:
 def size(head: bytes) -> tuple[int, int] | None:
     """(width, height) as declared by the first frame, where the bytes reach as far."""
     try:
-        found = (frame_size(marker, payload) for marker, payload in _segments(head))
+        found = (frame_size(marker, payload) for marker, payload, _ in _segments(head))
         return next((pair for pair in found if pair is not None), None)
     except DamagedError:
         return None
+
+
+@dataclass
+class _Found:
+    """What rides along, as far as the segments have been seen."""
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    profile: dict[int, bytes] = field(default_factory=dict)
+    resources: list[bytes] = field(default_factory=list)
+    comments: list[bytes] = field(default_factory=list)
+
+    def see(self, marker: int, payload: bytes) -> None:
+        """A segment."""
+        if marker == 0xE0 and payload[:5] == b"JFIF\0":
+            self.dpi = _dpi(payload)
+        elif marker == 0xE1 and payload.startswith(_EXIF):
+            self.exif = self.exif or payload[len(_EXIF) :]
+        elif marker == 0xE1 and payload.startswith(_XMP):
+            self.xmp = self.xmp or payload[len(_XMP) :]
+        elif marker == 0xED and payload.startswith(_PHOTOSHOP):
+            self.resources.append(payload[len(_PHOTOSHOP) :])
+        elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
+            self.profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
+        elif marker == _COMMENT and payload.strip(b"\0 \r\n\t"):
+            self.comments.append(payload)
+
+    def answer(self) -> tuple[Metadata, list[str]]:
+        """The metadata, and a note on each part that is left out."""
+        notes = []
+        if self.comments:
+            notes.append(f"its comment ({_shortened(self.comments[0])}) is left out")
+        xmp = self.xmp
+        if xmp and _EXTENDED in xmp:
+            # What it points to is scattered over segments, and is mostly a depth map or a second
+            # photo.
+            xmp = _EXTENSION.sub(b"", xmp)
+            notes.append("its extended XMP is left out")
+        icc = b"".join(self.profile[number] for number in sorted(self.profile)) or None
+        record = _record(b"".join(self.resources))
+        return Metadata(self.exif, xmp, icc, self.dpi, iptc=record), notes
 
 
 def inspect(data: bytes) -> Inspection:
@@ -83,40 +131,33 @@ def inspect(data: bytes) -> Inspection:
     Raises:
         DamagedError: no image in it, the end is missing, or it would take ages.
     """
-    exif = xmp = dpi = None
+    found, riders = _Found(), Riders()
     largest = (0, 0)
-    scans = 0
-    profile: dict[int, bytes] = {}
-    resources: list[bytes] = []
-    for marker, payload in _segments(data):
-        if marker == 0xE0 and payload[:5] == b"JFIF\0":
-            dpi = _dpi(payload)
-        elif marker == 0xE1 and payload.startswith(_EXIF):
-            exif = exif or payload[len(_EXIF) :]
-        elif marker == 0xE1 and payload.startswith(_XMP):
-            xmp = xmp or payload[len(_XMP) :]
-        elif marker == 0xED and payload.startswith(_PHOTOSHOP):
-            resources.append(payload[len(_PHOTOSHOP) :])
-        elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
-            profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
-        elif (declared := frame_size(marker, payload)) is not None:
+    scans = end = 0
+    for marker, payload, start in _segments(data):
+        found.see(marker, payload)
+        riders.see(marker, payload, start)
+        if (declared := frame_size(marker, payload)) is not None:
             width, height = declared
             largest = max(largest, declared, key=lambda pair: pair[0] * pair[1])
             if marker in _HUFFMAN_CODED and width * height > len(data) * _MOST_PIXELS_A_BYTE:
                 raise DamagedError(f"truncated JPEG: too short for {width}x{height} pixels")
         scans += marker == 0xDA
+        end = start
     if scans > _MOST_SCANS:
         raise DamagedError(f"a JPEG of {scans} scans is not supported")
     if 0 in largest:
         raise DamagedError("no image in the JPEG")
-    icc = b"".join(profile[number] for number in sorted(profile)) or None
-    notes = []
-    if xmp and _EXTENDED in xmp:
-        # What it points to is scattered over segments, and is mostly a depth map or a second photo.
-        xmp = _EXTENSION.sub(b"", xmp)
-        notes.append("its extended XMP is left out")
-    metadata = Metadata(exif, xmp, icc, dpi, iptc=_record(b"".join(resources)))
-    return Inspection(*largest, metadata, notes=tuple(notes))
+    metadata, notes = found.answer()
+    pictures, more = unread(data, end, riders)
+    return Inspection(*largest, metadata, pictures, notes=(*notes, *more))
+
+
+def _shortened(comment: bytes) -> str:
+    """Its first words, of what a terminal can show."""
+    text = " ".join(comment.decode("utf-8", "replace").split())
+    text = "".join(c if c.isprintable() else "?" for c in text.strip("\0 "))
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE].rstrip() + "..."
 
 
 def _record(resources: bytes) -> bytes | None:

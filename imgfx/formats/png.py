@@ -5,9 +5,10 @@ Source: PNG Specification, third edition (W3C, 2025), sections 5 and 11.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _NAME_KEYWORD = b"imgfx:name"
 _PROVENANCE_KEYWORD = b"imgfx:provenance"
+_TEXT_CHUNKS, _LONGEST_KEYWORD = (b"tEXt", b"zTXt", b"iTXt"), 79
 _TEXTS = (_XMP_KEYWORD, _NAME_KEYWORD, _PROVENANCE_KEYWORD)
+_WRITERS_OWN = re.compile(rb"Software$|date:|Thumb::")
+"""Keywords of what says nothing of the picture, but of the file and who wrote it."""
+_MOST_KEYWORDS = 5
+"""That a note names."""
 _COLOUR = {"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
 """Chunks that say how samples stand for light, with their length."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -115,6 +121,7 @@ def inspect(data: bytes) -> Inspection:
     """
     found: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
+    others: dict[bytes, None] = {}
     compressed = 0
     for kind, payload in _chunks(data):
         if not found and kind != b"IHDR":
@@ -123,6 +130,8 @@ def inspect(data: bytes) -> Inspection:
         if kind == b"iTXt":
             keyword, text = _text(payload) if payload.split(b"\0")[0] not in texts else (b"", b"")
             texts.setdefault(keyword, text)
+        if kind in _TEXT_CHUNKS:
+            others[payload.partition(b"\0")[0][:_LONGEST_KEYWORD]] = None
         else:
             found.setdefault(kind, payload)
     if b"IDAT" not in found:
@@ -151,7 +160,21 @@ def inspect(data: bytes) -> Inspection:
         gray=found[b"IHDR"][9] in (0, 4),
         transparent=_transparent_gray(found[b"IHDR"], found.get(b"tRNS")),
         name=name.decode("utf-8", "replace") if name else None,
+        notes=_text_notes(others),
     )
+
+
+def _text_notes(keywords: Iterable[bytes]) -> tuple[str, ...]:
+    """A note that names the texts which are left out."""
+    names = [
+        "".join(c if c.isprintable() else "?" for c in keyword.decode("latin-1"))
+        for keyword in keywords
+        if keyword and keyword not in _TEXTS and not _WRITERS_OWN.match(keyword)
+    ]
+    if not names:
+        return ()
+    more = ", ..." if len(names) > _MOST_KEYWORDS else ""
+    return (f"its text ({', '.join(names[:_MOST_KEYWORDS])}{more}) is left out",)
 
 
 def _transparent_gray(header: bytes, payload: bytes | None) -> int | None:

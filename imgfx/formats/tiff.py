@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx.exif import (
+    INTEGERS,
     ORIENTATION,
     SUB_DIRECTORIES,
     Directory,
@@ -53,6 +54,13 @@ _BITS = {_UNSIGNED: (1, 8, 10, 12, 14, 16), _VOID: (1, 8, 10, 12, 14, 16), _FLOA
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2
 _NO_GRAY_ALPHA = "the alpha or other channels of a gray TIFF cannot be read; left out"
 _NO_ALPHA = "its fourth channel is not marked as alpha; left out"
+_SUBFILE, _REDUCED = 254, 1
+_BRANCHES = 330
+_NO_BRANCHES = "the pictures below its first one (SubIFDs) are not read"
+_DNG = 50706
+"""The tag that makes a file one of Adobe's raw files."""
+_CANON, _CANON_OFFSET = b"CR", 16
+"""What stands behind the header of Canon's, and where their first directory is."""
 _MOST_FRAMES = 100_000
 
 
@@ -139,6 +147,7 @@ def inspect(data: bytes) -> Inspection:
     """
     order, offset, directory = _first(data)
     entries = directory.entries
+    _check_no_raw(data, order, offset, entries)
     _check_once(data, order, offset)
     declared = size(data)
     if declared is None:
@@ -169,9 +178,21 @@ def inspect(data: bytes) -> Inspection:
         frames=len(seen) - 1,
         # The decoder turns CMYK to RGB with a fourth channel.
         opaque=layout.photometric == _CMYK or layout.extra == _UNSPECIFIED,
-        notes=layout.notes,
+        notes=layout.notes + ((_NO_BRANCHES,) if _BRANCHES in entries else ()),
         largest_part=_tile(entries, order),
     )
+
+
+def _check_no_raw(data: bytes, order: str, offset: int, entries: dict[int, Entry]) -> None:
+    """Refuses a camera's raw file, whose first picture is but a small one to look at."""
+    # Elsewhere the same letters may be the first two pixels.
+    if _DNG in entries or (offset == _CANON_OFFSET and data[8:10] == _CANON):
+        raise DamagedError("a raw file of a camera is not supported")
+    if (number(entries.get(_SUBFILE), order) or 0) & _REDUCED:
+        raise DamagedError(
+            "its first picture is a reduced one, as in raw files of cameras, which are not "
+            "supported"
+        )
 
 
 def _check_once(data: bytes, order: str, offset: int) -> None:
@@ -238,8 +259,8 @@ def neutral(data: bytes) -> bytes:
         if position + 12 > len(data):
             break
         tag, kind, many = struct.unpack_from(order + "HHI", data, position)
-        if tag == ORIENTATION and kind == 3:
-            struct.pack_into(order + "H", patched, position + 8, 1)
+        if tag == ORIENTATION and kind in INTEGERS:  # longer lists the decoder does not heed
+            struct.pack_into(order + INTEGERS[kind], patched, position + 8, 1)
         elif tag == _EXTRA_SAMPLES and kind == 3 and many <= 2:
             struct.pack_into(order + "HH", patched, position + 8, _UNSPECIFIED, _UNSPECIFIED)
         elif tag == _ROWS and kind in (3, 4) and many == 1:

@@ -1,5 +1,6 @@
 """BMP: its kinds, alpha, and damage."""
 
+import io
 import struct
 
 import numpy as np
@@ -77,6 +78,39 @@ def test_a_fourth_byte_without_a_mask_is_no_alpha():
     np.testing.assert_array_equal(image.pixels, samples[..., :3])
 
 
+def masked_bmp(header, alpha_mask, samples):
+    """A BMP of 32 bits whose header, of so many bytes, says where the colours are."""
+    masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+    masks += struct.pack("<I", alpha_mask) if header >= 56 else b""
+    body = samples[..., [2, 1, 0, 3]].tobytes()
+    data = bytearray(bmp_file(body, 8, -4, 32, compression=3, palette=masks.ljust(header - 40)))
+    struct.pack_into("<I", data, 14, header)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("fourth", [0, 77])
+@pytest.mark.parametrize("header", [40, 52, 56, 108, 124])
+def test_a_fourth_byte_that_no_mask_names_is_no_alpha(header, fourth):
+    samples = pixels(4, 8, 4)
+    samples[..., 3] = fourth
+    if header == 40:  # its masks are behind it
+        masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+        body = samples[..., [2, 1, 0, 3]].tobytes()
+        data = bmp_file(body, 8, -4, 32, compression=3, palette=masks)
+    else:
+        data = masked_bmp(header, 0, samples)
+    image = decode(data, "a.bmp")
+    assert image.alpha is None
+    np.testing.assert_array_equal(image.pixels, samples[..., :3])
+
+
+@pytest.mark.parametrize("header", [56, 108, 124])
+def test_a_fourth_byte_with_a_mask_is_alpha(header):
+    samples = pixels(4, 8, 4)
+    image = decode(masked_bmp(header, 0xFF000000, samples), "a.bmp")
+    np.testing.assert_array_equal(samples_of(image), samples)
+
+
 def test_runs_are_read():
     palette = b"".join(bytes([n, n, 255 - n, 0]) for n in range(256))
     body = b"\4\x20\0\0" + b"\2\x30\2\x40\0\0" + b"\0\1"
@@ -120,6 +154,24 @@ def test_metadata_is_left_out_with_a_note():
     again, notes = passed_through(image_of(pixels(4, 5), metadata=Metadata(icc=SRGB)), "bmp")
     assert again.metadata == Metadata()
     assert notes == ("bmp carries no EXIF, XMP or ICC; left out",)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_the_resolution_is_read(mode):
+    source = Pillow.fromarray(pixels(6, 7)).convert(mode)
+    found = decode(pillow_file(source, "BMP", dpi=(300, 150)), "a.bmp").metadata
+    assert found == Metadata(dpi=pytest.approx((300, 150), abs=0.02))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_resolution_is_written(channels):
+    image = image_of(pixels(6, 7, channels), metadata=Metadata(dpi=(300, 150)))
+    data, notes = encode(image, BMP)
+    assert not notes
+    assert Pillow.open(io.BytesIO(data)).info["dpi"] == pytest.approx((300, 150), abs=0.02)
+    again = decode(data, "again.bmp")
+    assert again.metadata.dpi == pytest.approx((300, 150), abs=0.02)
+    np.testing.assert_array_equal(samples_of(again), samples_of(image))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])

@@ -21,6 +21,7 @@ from reference import (
 )
 from support import pixels
 
+from imgfx import exif
 from imgfx.errors import DecodeError, EncodeError
 from imgfx.files import decode, encode
 from imgfx.formats import jpeg
@@ -267,3 +268,82 @@ def test_no_jpeg_is_no_jpeg():
     with pytest.raises(DecodeError, match="no image"):
         decode(b"\xff\xd8\xff\xd9", "empty.jpg")
     assert jpeg.MARKER.search(b"\xff\x00\xff\xd3\xff\xff\xd9").end() == 7
+
+
+def test_a_comment_is_left_out_and_that_is_said():
+    data = pillow_file(pixels(8, 8), "JPEG", comment=b"by\n\x1b[2J me" + 60 * b"!")
+    assert decode(data, "a.jpg").notes == (f"its comment (by ?[2J me{30 * '!'}...) is left out",)
+    assert not decode(pillow_file(pixels(8, 8), "JPEG", comment=b"\0 "), "a.jpg").notes
+
+
+VIDEO = b"".join(
+    struct.pack(">I", len(box) + 4) + box for box in (b"ftypmp42" + bytes(8), b"mdat" + bytes(40))
+)
+CLAIM = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description GCamera:MotionPhoto="1"/></x:xmpmeta>'
+)
+A_VIDEO = "the video behind the picture is not read"
+A_GAIN_MAP = "its gain map for bright (HDR) screens is not read"
+TWO = "only the first of 2 pictures in the file is read"
+
+
+def with_second(xmp=b"", kind=0):
+    """A JPEG with another picture behind it, of a type, which its list names."""
+    seen = [Pillow.fromarray(pixels(24, 32)), Pillow.fromarray(pixels(12, 16))]
+    seen[1].encoderinfo = {"xmp": xmp}
+    data = bytearray(pillow_file(seen[0], "MPO", save_all=True, append_images=seen[1:]))
+    listed = data.index(b"MPF\0") + 4
+    order = "<" if data[listed : listed + 2] == b"II" else ">"
+    entries = exif.read_directory(bytes(data[listed:]), order, 8).entries[0xB002].value
+    place = data.index(entries)
+    struct.pack_into(order + "I", data, place + 16, kind)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("xmp", [b"", CLAIM], ids=["nothing said", "said in XMP"])
+@pytest.mark.parametrize("before", [b"", b"MotionPhoto_Data"])
+def test_the_video_of_a_motion_photo_is_not_read_and_that_is_said(xmp, before):
+    data = pillow_file(pixels(24, 32), "JPEG", xmp=xmp) + before + VIDEO
+    image = decode(data, "motion.jpg")
+    assert image.notes == (A_VIDEO,)
+    assert b"MotionPhoto" not in (image.metadata.xmp or b"")
+
+
+def test_a_claim_without_a_video_is_taken_out_without_a_word():
+    image = decode(pillow_file(pixels(24, 32), "JPEG", xmp=CLAIM), "still.jpg")
+    assert not image.notes
+    assert image.metadata.xmp == CLAIM.replace(b' GCamera:MotionPhoto="1"', b"")
+
+
+def test_only_the_first_picture_is_read_and_that_is_said():
+    data = with_second()
+    assert decode(data, "two.jpg").notes == (TWO,)
+    assert decode(data + VIDEO, "two.jpg").notes == (A_VIDEO, TWO)
+
+
+@pytest.mark.parametrize("kind", [0x010001, 0x010002])
+def test_a_preview_is_no_loss(kind):
+    assert not decode(with_second(kind=kind), "preview.jpg").notes
+
+
+def test_a_second_picture_that_is_not_there_is_no_loss():
+    data = with_second()
+    assert not decode(data[: data.index(b"\xff\xd9\xff\xd8") + 2], "one.jpg").notes
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        jpeg._segment(
+            0xE1, jpeg._XMP + b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'
+        ),
+        jpeg._segment(0xE1, jpeg._XMP + b"<x>urn:com:apple:photo:2020:aux:hdrgainmap</x>"),
+        jpeg._segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"),
+    ],
+    ids=["Adobe", "Apple", "ISO"],
+)
+def test_a_gain_map_is_not_read_and_that_is_said(segment):
+    data = with_second()
+    second = data.index(b"\xff\xd9\xff\xd8") + 4
+    image = decode(data[:second] + segment + data[second:], "ultra.jpg")
+    assert image.notes == (A_GAIN_MAP,)

@@ -27,6 +27,7 @@ from reference import (
 )
 from support import picture, pixels
 
+from imgfx import exif
 from imgfx.errors import DecodeError
 from imgfx.files import decode, encode
 from imgfx.image import Image, Metadata
@@ -335,6 +336,69 @@ def test_a_profile_for_gray_stays_with_gray():
     again, notes = passed_through(image_of(pixels(4, 5, 1), metadata=metadata), "tiff")
     assert again.metadata.icc == GRAY_PROFILE
     assert not notes
+
+
+def with_tags(data, *tags):
+    """A little-endian TIFF whose first directory, moved to the end, has (tag, kind, value) too."""
+    entries = {tag: exif.Entry(kind, 1, value) for tag, kind, value in tags}
+    directory = exif.read_directory(data, "<", exif.first_offset(data, "<"))
+    directory.entries.update(entries)
+    base = len(data) + len(data) % 2
+    moved = data[:4] + struct.pack("<I", base) + data[8:].ljust(base - 8, b"\0")
+    return moved + exif.write_directory(directory, "<", base)
+
+
+@pytest.mark.parametrize("kind", "BHIbhi")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_of_any_kind_turns_once(kind, orientation):
+    kinds = {"B": 1, "H": 3, "I": 4, "b": 6, "h": 8, "i": 9}
+    samples = pixels(6, 9)
+    tag = (exif.ORIENTATION, kinds[kind], struct.pack("<" + kind, orientation))
+    image = decode(with_tags(written_by_tifffile(samples, photometric="rgb"), tag), "turned.tif")
+    usual = Pillow.Exif()
+    usual[exif.ORIENTATION] = orientation
+    expected = pillow_pixels(pillow_file(samples, "PNG", exif=usual), "RGB", upright=True)
+    np.testing.assert_array_equal(image.pixels, expected)
+    again, _ = passed_through(image, "tiff")
+    np.testing.assert_array_equal(again.pixels, expected)
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        ((254, 4, struct.pack("<I", 1)), "its first picture is a reduced one"),
+        ((50706, 1, b"\1\4\0\0"), "raw file"),
+    ],
+)
+def test_a_raw_file_is_refused_not_read_as_its_thumbnail(tag, reason):
+    data = with_tags(written_by_tifffile(pixels(6, 9), photometric="rgb"), tag)
+    with pytest.raises(DecodeError, match=rf"^raw\.tif: .*{reason}.*not supported$"):
+        decode(data, "raw.tif")
+
+
+def test_a_raw_file_of_canon_is_refused_and_pixels_with_its_letters_are_not():
+    samples = pixels(6, 9)
+    plain = written_by_tifffile(samples, photometric="rgb")
+    directory = exif.read_directory(plain, "<", exif.first_offset(plain, "<"))
+    del directory.entries[273], directory.entries[279]
+    head = b"II*\0" + struct.pack("<I", 16) + b"CR\2\0" + bytes(4)
+    with pytest.raises(DecodeError, match="raw file of a camera"):
+        decode(head + exif.write_directory(directory, "<", 16), "raw.cr2")
+    samples[0, 0, :2] = list(b"CR")
+    data = tiff_file(samples, RGB)
+    assert data[8:10] == b"CR"
+    np.testing.assert_array_equal(decode(data, "a.tif").pixels, samples)
+
+
+def test_pictures_below_the_first_are_not_read_and_that_is_said():
+    file = io.BytesIO()
+    samples = pixels(16, 32)
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(samples, photometric="rgb", subifds=1)
+        writer.write(samples[::2, ::2], photometric="rgb", subfiletype=1)
+    image = decode(file.getvalue(), "pyramid.tif")
+    np.testing.assert_array_equal(image.pixels, samples)
+    assert image.notes == ("the pictures below its first one (SubIFDs) are not read",)
 
 
 def test_only_the_first_page_is_read_and_that_is_said():
