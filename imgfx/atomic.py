@@ -40,6 +40,7 @@ def write_whole(
             _take_rights(file, path)
             file.write(data)
             file.flush()
+            _settle(file, path)
             before(os.fstat(file.fileno()))
             if os.name == "posix":
                 os.replace(temporary, path)
@@ -49,6 +50,21 @@ def write_whole(
         # After the rename there is nothing under this name; after any failure there may be.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _settle(file: BinaryIO, path: Path) -> None:
+    """Waits for what the disk still has to say of what was written, while an older file is there.
+
+    Network disks and quotas refuse data late: when it is synchronised, or a descriptor closed. To
+    synchronise takes some ten milliseconds, and is for files that would be lost otherwise.
+    """
+    if os.path.lexists(path):
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of what cannot
+                raise
+    os.close(os.dup(file.fileno()))  # the file itself stays open, and is held
 
 
 def _take_rights(file: BinaryIO, path: Path) -> None:

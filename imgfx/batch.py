@@ -17,8 +17,8 @@ import click
 from imgfx import __version__
 from imgfx.chain import describe
 from imgfx.engines.base import Choice
-from imgfx.errors import ImgfxError, confined
-from imgfx.files import write_file
+from imgfx.errors import ImgfxError, confined, tell
+from imgfx.files import descriptor_of, write_file
 from imgfx.inputs import without_own_outputs
 from imgfx.interrupts import Interrupts
 from imgfx.journal import Journal, Stamp, digest_of, remove_abandoned, stamp_of
@@ -150,7 +150,9 @@ def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain
     """The chain, ready for its images, none of which is its own output or has another's target."""
     started = chain.start(session)
     with confined(f"stage {chain.source.name!r}"):
-        started = without_own_outputs(started, partial(_say, not settings.quiet))
+        started = without_own_outputs(
+            started, chain.source.options, partial(_say, not settings.quiet)
+        )
     _check_targets(chain, started)
     return started
 
@@ -160,7 +162,7 @@ def _raise_for_interrupt(report: Report, stop: Interrupts | None, *, journaled: 
     if stop is None or stop.came is None or not report.stopped:
         return
     again = ", the same command goes on" if journaled else ""
-    click.echo(f"imgfx: interrupted; {_count(report)}{again}", err=True)
+    tell(f"interrupted; {_count(report)}{again}")
     raise click.exceptions.Exit(stop.exit_code)
 
 
@@ -244,12 +246,13 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
     content = dict(sink.journal_options())
     if not session.settings.provenance:
         content["provenance"] = False
-    digests = (
+    settings = session.settings
+    digest, made = (
         digest_of(stages, content, session.models)
         for stages in (chain.filters, (chain.source, *chain.filters))
     )
-    journal = Journal(folder, *digests, writable=not session.settings.dry_run)
-    ledger = BatchLedger(journal, started.sink, session.settings)
+    journal = Journal(folder, digest, made, _limits(settings), writable=not settings.dry_run)
+    ledger = BatchLedger(journal, started.sink, settings)
     sink.keep_journal(ledger.note)
     try:
         yield ledger
@@ -257,9 +260,15 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
         journal.close()
 
 
+def _limits(settings: Settings) -> str:
+    """What decides, beside the chain, whether an image can be made."""
+    limits = settings.most_pixels, settings.tile, settings.batch
+    return f"{settings.engine} {settings.device} {settings.precision} {limits}"
+
+
 def _say(wanted: bool, text: str) -> None:
     if wanted:
-        click.echo(f"imgfx: {text}", err=True)
+        tell(text)
 
 
 def _check_targets(chain: Chain, started: StartedChain) -> None:
@@ -283,7 +292,7 @@ def _progress(settings: Settings, total: int | None) -> AbstractContextManager[B
 
 def _is_pipe(path: Path) -> bool:
     """Whether it is something that takes one report and no second one."""
-    return path.exists() and not path.is_file()
+    return descriptor_of(path) is not None or (path.exists() and not path.is_file())
 
 
 def _write_report(settings: Settings, chain: Chain, session: Session, report: Report) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imgfx import __version__
-from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, surprise
+from imgfx.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, surprise, tell
 from imgfx.lines import TypedLines
 from imgfx.offers import STAGE_KINDS, summary
 from imgfx.options import run_options
@@ -149,7 +150,8 @@ def _exit_code(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        with suppress(OSError):
+            click.echo(error.format_message(), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted")
@@ -191,8 +193,8 @@ def _invoke(root: Root, arguments: Sequence[str]) -> None:
 
 def _complain(text: str) -> None:
     """One line on stderr, whatever the message holds."""
-    line = "; ".join(part.strip() for part in text.splitlines() if part.strip())
-    click.echo(f"imgfx: {line}", err=True)
+    # Click lists choices on lines of their own.
+    tell("; ".join(part.strip() for part in text.splitlines() if part.strip()))
 
 
 def _open_closed_streams() -> None:
@@ -209,11 +211,15 @@ def _open_closed_streams() -> None:
 
 
 def _discard_what_is_left() -> None:
-    """Keeps the interpreter from complaining, at its exit, of what stdout did not take."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Keeps what stdout or stderr did not take from the interpreter.
+
+    At its exit it would complain of that, and end with a code of its own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run() -> None:

@@ -14,13 +14,14 @@
 
 A message says what went wrong, with which file, and what to do. `ImgfxError` derives from
 `click.ClickException`, so it is printed as one line and the program exits with its code. Around
-plugins' code stands `confined`, which makes a PluginError of everything else.
+plugins' code stands `confined`, which makes a PluginError of everything else. `tell` says on stderr
+what is no error, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 
 import click
@@ -89,6 +90,20 @@ class BatchError(ImgfxError):
 
 class ApiDeprecationWarning(DeprecationWarning):
     """A plugin uses a part of the API that goes away; `imgfx plugins test` shows it."""
+
+
+def printable(text: str) -> str:
+    """A text on one line, which neither begins another one nor steers a terminal.
+
+    Names of files may hold anything; what cannot be printed is shown as '?'.
+    """
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def tell(text: str) -> None:
+    """Says one line on stderr; that nobody can be told does not keep images from being made."""
+    with suppress(OSError, ValueError):  # a full disk or a reader gone; a closed file
+        click.echo(f"imgfx: {printable(text)}", err=True)
 
 
 def surprise(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,12 @@ from imgfx.formats import (
     sniff,
 )
 from imgfx.image import Image
+from imgfx.stdout import true_stdout, write_all
 
 __all__ = [
     "MOST_PIXELS",
     "decode",
+    "descriptor_of",
     "encode",
     "image_size",
     "jpeg_round_trip",
@@ -139,10 +142,35 @@ _NO_ROOM = {
 """What is wrong with a whole disk, not with one file."""
 
 
+_MOST_LINKS = 40
+"""To be followed, as of Linux."""
+
+
+def descriptor_of(path: Path) -> int | None:
+    """The number of our open file that a path leads to, such as /dev/stdout; None of others.
+
+    The links of /proc lead on to that file's name, where a rename would replace the file and leave
+    who holds it open with the old one.
+    """
+    ours = re.compile(rf"(/proc/{os.getpid()}(/task/\d+)?|/dev)/fd/\d+")
+    try:
+        for _ in range(_MOST_LINKS):
+            aim = path.readlink()
+            folder = Path(os.path.realpath(path.parent))
+            if ours.fullmatch(f"{folder}/{path.name}"):
+                return int(path.name)
+            path = folder / aim
+    except OSError:  # of what is no link
+        return None
+    return None
+
+
 def write_file(
     path: Path, data: bytes, before: Callable[[os.stat_result], None] = lambda _found: None
 ) -> None:
     """Writes a file by a temporary one beside it and a rename: whole, or not at all.
+
+    To what is open already, as /dev/stdout, it is written where that stands.
 
     Args:
         path: the file.
@@ -154,7 +182,10 @@ def write_file(
         ImgfxError: the same, and nor can any other file there be.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        descriptor = descriptor_of(path)
+        if descriptor is not None:
+            write_all(true_stdout() if descriptor == 1 else descriptor, data)
+        elif path.exists() and not (path.is_file() or path.is_dir()):
             path.write_bytes(data)  # a device or a named pipe, which a rename would replace
         else:
             # A link stays one, and what it leads to is written.

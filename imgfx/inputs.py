@@ -1,11 +1,12 @@
-"""A batch whose output lies in the folder that it reads: what it wrote is not read again."""
+"""A batch whose output lies in a folder that it reads: what it wrote is not read again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from imgfx.errors import ImageError
 from imgfx.journal import outputs_noted
@@ -13,11 +14,14 @@ from imgfx.pipeline import StartedChain
 from imgfx.stage import Item, ItemList, Journaled
 
 
-def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> StartedChain:
-    """The chain without the images that earlier runs of such a batch have put below its input.
+def without_own_outputs(
+    started: StartedChain, options: Mapping[str, Any], say: Callable[[str], None]
+) -> StartedChain:
+    """The chain without the images that earlier runs of such a batch have put among its input.
 
     Only what the journal of the output's folder knows is left out, so that no photograph is passed
-    over, or overwritten, because it happens to lie there.
+    over, or overwritten, because it happens to lie there; and no file that the source's options
+    name.
 
     Raises:
         ImageError: there are no others.
@@ -29,8 +33,12 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
     around = {opened for opened in set(map(_opened, items)) if _is_below(folder, opened)}
     if not around:
         return started
-    noted = outputs_noted(folder)
-    left = [item for item in items if _opened(item) not in around or _place(item) not in noted]
+    noted = outputs_noted(folder) - set(_named(options))
+    left = [
+        item
+        for item in items
+        if item.path is None or _opened(item) not in around or _place(item.path) not in noted
+    ]
     if len(left) == items.count:
         return started
     if not left:
@@ -39,10 +47,17 @@ def without_own_outputs(started: StartedChain, say: Callable[[str], None]) -> St
     return replace(started, items=ItemList(left))
 
 
-def _place(item: Item) -> Path | None:
-    """The item's file as the journal names it: its folder without links."""
-    path = item.path
-    return None if path is None else Path(os.path.realpath(path.parent), path.name)
+def _named(options: Mapping[str, Any]) -> Iterator[Path]:
+    """The places of what options name."""
+    for value in options.values():
+        for part in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(part, str | Path):
+                yield _place(Path(part))
+
+
+def _place(path: Path) -> Path:
+    """As the journal names it: its folder without links."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def _opened(item: Item) -> Path | None:
@@ -57,4 +72,4 @@ def _is_below(folder: Path, other: Path | None) -> bool:
     if other is None:
         return False
     inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(other))
-    return inner != outer and inner.is_relative_to(outer)
+    return inner.is_relative_to(outer)

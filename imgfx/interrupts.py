@@ -14,8 +14,16 @@ from imgfx.engines.base import Say
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether the signal is set to do nothing."""
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
 class Interrupts:
     """A context manager that notes interrupts while a batch runs.
+
+    A signal that whoever started us has set to be ignored stays so: `trap '' INT` in a script, or
+    a shell's job in the background, means that the batch is not to be stopped by it.
 
     Raises:
         KeyboardInterrupt: at the second interrupt, and at the first one while nothing is in work.
@@ -30,7 +38,7 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._old = {n: signal.signal(n, self._note) for n in _SIGNALS if not is_ignored(n)}
         return self
 
     def __exit__(

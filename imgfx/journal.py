@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = ".imgfx-journal.jsonl"
 _VERSION = 1
+_SECOND = 1_000_000_000
 _TRIES = 100
 """To hold a journal that other runs remove meanwhile."""
 
@@ -61,14 +62,18 @@ class Journal:
         folder: where the batch's output goes.
         chain: the digest of filters, sink and weights.
         made: the digest with the source, for images that come from no file.
+        limits: on what else it depends whether an image can be made.
         writable: False for looking at it alone.
 
     Raises:
         ImgfxError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, chain: str, made: str = "", *, writable: bool = True) -> None:
+    def __init__(
+        self, folder: Path, chain: str, made: str = "", limits: str = "", *, writable: bool = True
+    ) -> None:
         self.folder, self._chain, self._made = folder, chain, made or chain
+        self._limits = limits
         self._path = folder / NAME
         self._descriptor = -1
         if writable:
@@ -78,22 +83,24 @@ class Journal:
     def _opened(self) -> int:
         folder = self.folder
         try:
-            return _held(self._path)
+            descriptor = _held(self._path)
+            _end_line(descriptor)
         except OSError as error:
             raise ImgfxError(f"{folder}: cannot write there: {error.strerror}") from error
+        return descriptor
 
     def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
         """What is known of an image that need not be made: done, or failed, and nothing changed."""
         entry = self._entries.get(self._relative(target))
-        if entry is None or entry.chain != self._digest(source):
+        if entry is None or entry.chain != self._digest(source, entry.error):
             return None
         if entry.input != self._input(source, name):
             return None
         # Of an image that replaced its own input, the input is what was written.
         ours = entry.error is None and _is_same(source, target)
-        if (entry.written if ours else entry.read) != _stamp(source):
+        if not _is_stamp(entry.written if ours else entry.read, source):
             return None
-        if entry.error is None and entry.written != _stamp(target):
+        if entry.error is None and not _is_stamp(entry.written, target):
             return None
         return entry
 
@@ -124,15 +131,17 @@ class Journal:
         entry = Entry(
             self._relative(target),
             self._input(source, name),
-            self._digest(source),
+            self._digest(source, error),
             read,
             written,
             error,
         )
         self._check_still_there()
         line = json.dumps({"v": _VERSION, **asdict(entry)}, ensure_ascii=False) + "\n"
+        data = memoryview(line.encode("utf-8", "surrogateescape"))
         try:
-            os.write(self._descriptor, line.encode("utf-8", "surrogateescape"))
+            while data:  # of a disk that is nearly full a part is taken
+                data = data[os.write(self._descriptor, data) :]
         except OSError as error_:
             raise ImgfxError(f"{self._path}: cannot write: {error_.strerror}") from error_
         self._entries[entry.output] = entry
@@ -148,9 +157,10 @@ class Journal:
     def _relative(self, path: Path) -> str:
         return os.path.relpath(path, self.folder)
 
-    def _digest(self, source: Path | None) -> str:
-        """Of an image that is made, not read, the source's options count."""
-        return self._made if source is None else self._chain
+    def _digest(self, source: Path | None, error: str | None) -> str:
+        """Of an image that is made, the source's options count; of one that failed, the limits."""
+        digest = self._made if source is None else self._chain
+        return f"{digest} {self._limits}" if error is not None and self._limits else digest
 
     def _input(self, source: Path | None, name: str) -> str:
         return name if source is None else os.path.relpath(source, self.folder)
@@ -182,6 +192,13 @@ def _held(path: Path) -> int:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)  # a link into nowhere
 
 
+def _end_line(descriptor: int) -> None:
+    """Ends a line that was cut off, so that the next one is not lost with it."""
+    size = os.fstat(descriptor).st_size
+    if size and os.name == "posix" and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")
+
+
 def _is_there(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -204,13 +221,26 @@ def _stamp(path: Path | None) -> Stamp | None:
     return found.st_size, found.st_mtime_ns
 
 
+def _is_stamp(noted: Stamp | None, path: Path | None) -> bool:
+    """Whether a file has a stamp; in seconds, where it has been copied by what keeps only these."""
+    found = _stamp(path)
+    if noted is None or found is None or noted[0] != found[0]:
+        return noted == found
+    one, other = noted[1], found[1]
+    whole = one % _SECOND == 0 or other % _SECOND == 0
+    return one // _SECOND == other // _SECOND if whole else one == other
+
+
 def outputs_noted(folder: Path) -> frozenset[Path]:
-    """The files, by real paths, that any chain has written to a folder by its journal."""
+    """The files, by real paths, that any chain has written to a folder by its journal.
+
+    Those that replaced their own input are none of them: they are the photographs.
+    """
     real = os.path.realpath(folder)
     return frozenset(
         Path(os.path.normpath(Path(real, entry.output)))
         for entry in _entries_of(folder / NAME)
-        if entry.error is None
+        if entry.error is None and entry.output != entry.input
     )
 
 

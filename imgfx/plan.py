@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from imgfx.errors import ImageError, confined
+from imgfx.errors import ImageError, confined, printable
 from imgfx.files import image_size
 from imgfx.formats import format_from_suffix
 from imgfx.image import Image
+from imgfx.stage import Journaled
 from imgfx.stdout import write_all
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def _planned(
         size = sizes(item.path) if item.path is not None else None
     except ImageError as error:
         return PlannedImage(item.origin, None, "fail", reason=error.format_message())
+    if not isinstance(started.sink, Journaled):  # its targets are no files
+        return PlannedImage(item.origin, target, "write", size)
     reason = _unwritable(Path(target)) if item.path is not None else None
     if reason is not None:
         return PlannedImage(item.origin, None, "fail", size, reason)
@@ -181,10 +184,10 @@ def show_plan(plan: Plan, json_to: int | None) -> None:
 
 def _line(image: PlannedImage) -> str:
     if image.action == "fail":
-        return f"fail    {image.reason}"
+        return printable(f"fail    {image.reason}")
     size = f" ({image.size[0]}x{image.size[1]})" if image.size else ""
     verb = {"write": "image", "overwrite": "over", "keep": "keep"}[image.action]
-    return f"{verb:7} {image.input}{size} -> {image.output}"
+    return printable(f"{verb:7} {image.input}{size} -> {image.output}")
 
 
 def _totals(plan: Plan) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgfx.errors import EncodeError, ImgfxError
-from imgfx.files import MOST_PIXELS, decode, encode
+from imgfx.files import MOST_PIXELS, decode, descriptor_of, encode
 from imgfx.formats import Format, format_from_name, y4m
 from imgfx.stage import Item, Stage
 from imgfx.stdout import write_all
@@ -60,7 +60,7 @@ class StdoutSink:
     """Writes images to stdout, one behind the other.
 
     Raises:
-        click.UsageError: stdout is a terminal.
+        click.UsageError: stdout is a terminal, or the report would go there too.
     """
 
     def __init__(
@@ -77,6 +77,9 @@ class StdoutSink:
             raise click.UsageError(
                 "stdout is a terminal: redirect it ('> image.png') or end with 'save FILE'"
             )
+        report = session.settings.report
+        if report is not None and descriptor_of(report) == 1:
+            raise click.UsageError(f"--report {report}: stdout has the images")
 
     def target(self, item: Item, index: int) -> str:
         """Always stdout."""

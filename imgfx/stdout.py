@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_kept: list[int] = []
+"""Descriptors of the true stdout, while it is guarded."""
 
 
 @contextmanager
@@ -21,10 +25,12 @@ def guarded_stdout() -> Iterator[int]:
     os.dup2(2, 1)
     if closed:  # which matters only when images are written to it: that fails, as it should
         images = os.open(os.devnull, os.O_RDONLY)
+    _kept.append(images)
     try:
         yield images
     finally:
-        _flush()
+        _kept.pop()
+        _flush_or_discard()
         os.dup2(images, 1)
         os.close(images)
 
@@ -34,8 +40,37 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
+def _flush_or_discard() -> None:
+    """What was printed must not wait for the true stdout, though stderr does not take it."""
+    try:
+        _flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+        _flush()
+
+
+def true_stdout() -> int:
+    """The descriptor of what stdout is to whoever started us, guarded or not."""
+    return _kept[0] if _kept else 1
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Writes all bytes, however few the pipe takes at a time."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            wait_for(descriptor, select.POLLOUT)
+
+
+def wait_for(descriptor: int, event: int) -> None:
+    """Waits until a descriptor that does not block can go on.
+
+    Some parents leave their pipes so, and share them with us: to make ours block would make theirs.
+    """
+    poll = select.poll()  # where `select.select` would refuse a number above 1023
+    poll.register(descriptor, event)
+    poll.poll()

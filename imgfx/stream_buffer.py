@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import select
 import sys
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from imgfx.errors import DecodeError
 from imgfx.files import MOST_PIXELS, most_bytes
+from imgfx.stdout import wait_for
 
 BLOCK = 1 << 16
 BEGINNING = re.compile(
@@ -95,7 +97,19 @@ class Buffer:
     def _read(self, most: int) -> bytes:
         # One read of what is there: an image is passed on before the next one has come.
         read = getattr(self.file, "read1", self.file.read)
-        return bytes(read(most) or b"")
+        return bytes(read(most) or self._when_there(most))
+
+    def _when_there(self, most: int) -> bytes:
+        """What comes next where nothing is buffered; empty at the end alone.
+
+        To `read1` a pipe that does not block and has nothing yet looks like one that has ended.
+        """
+        raw = getattr(self.file, "raw", None)
+        if raw is None:
+            return b""
+        while (block := raw.read(most)) is None:
+            wait_for(self.file.fileno(), select.POLLIN)
+        return bytes(block)
 
     def more(self) -> bool:
         """Reads another block; False at the end."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -157,6 +158,12 @@ def test_a_plan_keeps_to_the_limit_of_pixels(imgfx, folder):
     assert "fail    a.png: 10x8 pixels, more than the limit" in ended.err
 
 
+def test_a_plan_takes_stdout_for_no_file(imgfx, folder):
+    (folder / "stdout").write_text("mine")
+    ended = imgfx("open", "a.png", "--dry-run", "save", "-")
+    assert "image   a.png (10x8) -> stdout\n" in ended.err
+
+
 COUNTING = """
 import imgfx.cli, imgfx.plan
 size = imgfx.plan.image_size
@@ -200,6 +207,73 @@ def test_a_report_may_go_into_a_pipe(folder):
     line = [*PROGRAM, "open", "a.png", "save", "out/", "--report", "pipe"]
     subprocess.run(line, cwd=folder, check=True, timeout=60)
     assert b'"images"' in reader.communicate(timeout=60)[0]
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+
+
+@FULL
+@pytest.mark.parametrize(
+    ("words", "code", "written"),
+    [
+        ("-q open a.png bad.png c.png save out", 3, "a.png c.png"),
+        ("open a.png c.png save out", 0, "a.png c.png"),
+        ("nosuch", 2, ""),
+        ("", 2, ""),
+    ],
+)
+def test_a_stderr_that_is_full_changes_neither_images_nor_code(folder, words, code, written):
+    with Path("/dev/full").open("wb") as full:
+        line = [*PROGRAM, *words.split()]
+        ended = subprocess.run(line, cwd=folder, stderr=full, timeout=60, check=False)
+    assert ended.returncode == code
+    assert names(folder / "out") == written.split()
+
+
+STRANGE = "x\ny\x1b[31m.png"
+
+
+def test_a_name_of_several_lines_is_told_on_one(imgfx, folder):
+    (folder / STRANGE).write_bytes(b"junk")
+    ended = imgfx("open", "a.png", STRANGE, "c.png", "save", "out")
+    assert ended.err.splitlines() == [
+        "imgfx: error: x?y?[31m.png: not an image of a known format",
+        "imgfx: error: 1 of 3 images failed; the others are written",
+    ]
+
+
+def test_a_plan_shows_a_name_of_several_lines_on_one(imgfx, folder):
+    put(folder / "good.png")
+    (folder / "good.png").rename(folder / STRANGE)
+    (folder / "bad.png").rename(folder / f"bad{STRANGE}")
+    lines = imgfx("open", STRANGE, f"bad{STRANGE}", "save", "out", "-n").err.splitlines()
+    assert lines[1:3] == [
+        "image   x?y?[31m.png (10x8) -> out/x?y?[31m.png",
+        "fail    badx?y?[31m.png: not an image of a known format",
+    ]
+
+
+@pytest.mark.parametrize(("name", "redirect"), [("stdout", "1>>log"), ("stderr", "2>>log")])
+def test_a_report_to_an_open_file_stands_there_once_and_replaces_nothing(folder, name, redirect):
+    log = folder / "log"
+    log.write_text("before\n")
+    place = log.stat().st_ino
+    line = [*PROGRAM, "-q", "open", "a.png", "save", "out/", "--report", f"/dev/{name}"]
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *line],
+        cwd=folder, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert log.stat().st_ino == place
+    first, report = log.read_text().split("\n", 1)
+    assert first == "before"
+    assert json.loads(report)["done"] == 1
+
+
+def test_a_report_is_not_mixed_with_images(imgfx, folder):
+    ended = imgfx("open", "a.png", "save", "-", "--report", "/dev/stdout")
+    assert (ended.code, ended.out) == (2, b"")
+    assert ended.err == "imgfx: --report /dev/stdout: stdout has the images\n"
 
 
 def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):

@@ -26,7 +26,15 @@ from reference import (
 from support import PHOTOS, picture, pixels
 
 from imgfx.errors import DecodeError, EncodeError, ImgfxError
-from imgfx.files import decode, encode, jpeg_round_trip, read_image, write_file, write_image
+from imgfx.files import (
+    decode,
+    descriptor_of,
+    encode,
+    jpeg_round_trip,
+    read_image,
+    write_file,
+    write_image,
+)
 from imgfx.formats import FORMATS, format_from_name, format_from_suffix, sniff
 from imgfx.image import Metadata
 
@@ -352,6 +360,23 @@ def test_a_link_stays_a_link(tmp_path):
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs names of open files")
+def test_what_is_open_is_written_to_where_it_stands(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    with target.open("wb", buffering=0) as file:
+        file.write(b"before ")
+        link.symlink_to(f"/dev/fd/{file.fileno()}")
+        assert descriptor_of(link) == file.fileno()
+        write_file(link, b"data")
+        assert target.samefile(f"/dev/fd/{file.fileno()}")
+    assert target.read_bytes() == b"before data"
+    assert descriptor_of(link) is None  # closed
+    link.unlink()
+    link.symlink_to(target)
+    assert descriptor_of(link) is None
+    assert descriptor_of(target) is None
 
 
 @pytest.mark.parametrize("stem", ["x" * 251, "é" * 125, "字" * 83, "🐨" * 62])

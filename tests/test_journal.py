@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support import NEGATIVE, PROGRAM, pixels
 
+from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal
 
 
@@ -225,6 +226,59 @@ def test_an_output_within_the_input_is_not_read_again(photos, batch):
     assert own.is_file()
     inner = ("open", "photos/sub/out", "save", "elsewhere")
     assert len(made(batch(chain=inner)[1])) == 8
+
+
+@pytest.mark.parametrize(
+    ("save", "gone"),
+    [(["photos/{stem}_x{suffix}"], "p3_x.png"), (["photos", "--format", "webp"], "p3.webp")],
+)
+def test_an_output_beside_the_input_is_not_read_again(photos, batch, save, gone):
+    for path in (photos / "sub").iterdir():
+        path.rename(photos / path.name)
+    (photos / "sub").rmdir()
+    chain = ("open", "photos", "save", *save)
+    assert made(batch(chain=chain)[1]) == ALL
+    (photos / gone).unlink()
+    ended, report = batch(chain=chain)
+    assert (ended.code, made(report)) == (0, ["p3.png"])
+    assert "photos: not read again: 5 made by earlier runs" in ended.err
+
+
+def test_an_earlier_output_that_is_named_is_read(photos, batch, tmp_path):
+    batch(chain=("open", "photos", "save", "{stem}_x{suffix}"))
+    named = ("open", "p0_x.png", "p1_x.png", "save", "{stem}_y{suffix}")
+    assert made(batch(chain=named)[1]) == ["p0_x.png", "p1_x.png"]
+    assert (tmp_path / "p1_x_y.png").is_file()
+
+
+def test_a_line_that_was_cut_off_costs_itself_alone(photos, batch):
+    chain = ("open", "photos", "save", "photos", "--overwrite")
+    batch(chain=chain)
+    whole = (photos / NAME).read_bytes()
+    (photos / NAME).write_bytes(whole[:-20])
+    assert len(made(batch(chain=chain)[1])) == 1
+    assert made(batch(chain=chain)[1]) == []
+
+
+def test_copies_that_keep_seconds_alone_are_known_again(photos, batch, tmp_path):
+    chain = ("open", "photos", "save", "photos", "--overwrite")
+    batch(chain=chain)
+    for path in photos.rglob("*.png"):
+        second = path.stat().st_mtime_ns // 10**9
+        os.utime(path, ns=(second * 10**9, second * 10**9))
+    assert made(batch(chain=chain)[1]) == []
+    os.utime(photos / "p0.png", ns=(second * 10**9 - 10**9, second * 10**9 - 10**9))
+    assert made(batch(chain=chain)[1]) == ["p0.png"]
+
+
+def test_a_limit_that_was_raised_is_tried(photos, batch):
+    cv2.imwrite(str(photos / "large.png"), pixels(50, 60))
+    small = ("open", "photos", "--max-pixels", "0.001", "save", "out")
+    ended, _ = batch(chain=small)
+    assert ended.code == 3
+    assert "failed in an earlier run" in batch(chain=small)[0].err
+    ended, report = batch()
+    assert (ended.code, made(report)) == (0, ["large.png"])
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1c", "\n", "\\"])
@@ -475,6 +529,32 @@ def test_an_interrupt_while_a_stream_is_waited_for_ends_at_once(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 130
     process.stdin.close()
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_so():
+    old = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        said = []
+        with Interrupts(said.append) as interrupts:
+            for number in old:
+                os.kill(os.getpid(), number)
+            assert not interrupts()
+        assert said == []
+        assert {signal.getsignal(number) for number in old} == {signal.SIG_IGN}
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def test_a_signal_is_ignored_and_the_other_is_not():
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts(lambda _text: None) as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.came == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, old)
 
 
 def test_what_a_killed_run_left_half_written_is_removed(photos, batch, tmp_path):

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -400,3 +401,58 @@ def test_all_bytes_are_written_however_small_the_pipe():
     os.close(writer)
     thread.join()
     assert b"".join(received) == data
+
+
+def test_what_was_printed_does_not_follow_the_images_though_stderr_is_full():
+    code = """
+import os
+from imgfx.stdout import guarded_stdout, write_all
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+with guarded_stdout() as images:
+    print("print of a plugin")
+    write_all(images, b"IMAGE")
+"""
+    ended = run_python(code)
+    assert (ended.returncode, ended.stdout) == (0, b"IMAGE")
+
+
+def test_a_pipe_that_does_not_block_and_has_nothing_yet_is_waited_for():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def write_slowly():
+        with os.fdopen(writer, "wb", buffering=0) as file:
+            for data in ITEMS.values():
+                for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+                    time.sleep(0.02)
+                    file.write(part)
+
+    thread = threading.Thread(target=write_slowly)
+    thread.start()
+    with os.fdopen(reader, "rb") as file:
+        found = list(split(file))
+        assert not os.get_blocking(reader)  # others share it
+    thread.join()
+    assert found == list(ITEMS.values())
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    data = os.urandom(1 << 18)
+    received = []
+
+    def read_late():
+        time.sleep(0.1)
+        with os.fdopen(reader, "rb") as file:
+            received.append(file.read())
+
+    thread = threading.Thread(target=read_late)
+    thread.start()
+    try:
+        write_all(writer, data)
+        assert not os.get_blocking(writer)
+    finally:
+        os.close(writer)
+        thread.join()
+    assert received == [data]

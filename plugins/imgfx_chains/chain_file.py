@@ -14,22 +14,26 @@ An option has its name of the command line; one that is itself called `stage` is
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgfx import __version__
-from imgfx.atomic import write_whole
 from imgfx.catalog import Catalog
 from imgfx.errors import ImgfxError
 from imgfx.option_paths import with_paths
 from imgfx.options import run_options
+from imgfx.stage import StageCommand
 from imgfx.written import Line, Value, Written
+
+Escape = Callable[[str], str]
+"""How a folder's name is written before a path in it."""
 
 VERSION = 1
 _VERSION_KEY = "imgfx-chain"
@@ -62,7 +66,7 @@ def read_chain(path: Path, catalog: Catalog) -> Line:
         raise ImgfxError(f"{path}: {_RUN!r} holds the options of the run; write [{_RUN}]")
     stages = [_stage(path, number, table) for number, table in enumerate(tables, start=1)]
     line = Line(stages, _values(f"{path}: [{_RUN}]", run), str(path))
-    return _moved(line, catalog, lambda text: _from_folder(path, text))
+    return _moved(line, catalog, lambda text, escape: _from_folder(path, text, escape))
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:
@@ -110,9 +114,17 @@ def _value(where: str, key: str, value: Any) -> Value:
     return value
 
 
-def _from_folder(path: Path, text: str) -> str:
+def _from_folder(path: Path, text: str, escape: Escape) -> str:
     """As a path from here; as short as it would be typed."""
-    return os.path.join(os.path.dirname(path), os.path.expanduser(text))  # noqa: PTH111, PTH118, PTH120  # keep a slash at its end
+    return _joined(os.path.dirname(path), os.path.expanduser(text), escape)  # noqa: PTH111, PTH120
+
+
+def _joined(folder: str, text: str, escape: Escape) -> str:
+    """A path in a folder; a slash at its end is kept."""
+    plain = os.path.join(folder, text)  # noqa: PTH118
+    if escape is glob.escape and os.path.exists(plain):  # noqa: PTH110  # a name, no pattern
+        return plain
+    return os.path.join(escape(folder), text)  # noqa: PTH118
 
 
 def write_chain(path: Path, line: Line, catalog: Catalog, *, overwrite: bool) -> None:
@@ -121,34 +133,54 @@ def write_chain(path: Path, line: Line, catalog: Catalog, *, overwrite: bool) ->
     Raises:
         ImgfxError: the file is there and may not be overwritten, or cannot be written.
     """
+    from imgfx.files import write_file
+
     if os.path.lexists(path) and not overwrite:
         raise ImgfxError(f"{path}: is there already; choose another name, or --overwrite")
-    moved = _moved(line, catalog, lambda text: _to_folder(path, text))
+    moved = _moved(line, catalog, lambda text, escape: _to_folder(path, text, escape))
     try:
-        write_whole(path, _toml(moved).encode())
+        write_file(path, _toml(moved).encode())
     except UnicodeEncodeError as error:
         raise ImgfxError(f"{path}: a value that is no Unicode text cannot be written") from error
-    except OSError as error:
-        raise ImgfxError(f"{path}: cannot write: {error.strerror}") from error
 
 
-def _to_folder(path: Path, text: str) -> str:
+def _to_folder(path: Path, text: str, escape: Escape) -> str:
     """A path from here as one from the file's folder; one that ends in a slash still does."""
     folder = path.parent
     if os.path.isabs(text) or folder.resolve() == Path.cwd():  # noqa: PTH117
         return text
+    if escape is glob.escape or "{" in text:
+        return _joined(os.path.relpath(Path.cwd(), folder.resolve()), text, escape)
     slash = "/" if text.endswith("/") else ""
-    return Path(os.path.relpath(text, folder.resolve())).as_posix() + slash
+    return escape(Path(os.path.relpath(text, folder.resolve())).as_posix() + slash)
 
 
-def _moved(line: Line, catalog: Catalog, change: Any) -> Line:
+def _moved(line: Line, catalog: Catalog, change: Callable[[str, Escape], str]) -> Line:
     """The line, its paths changed so."""
     stages: list[Written] = []
     for written in line.stages:
         command = catalog.stage(written.stage)
         parameters = command.params if command is not None else []
-        stages.append(replace(written, values=with_paths(parameters, written.values, change)))
-    return replace(line, stages=stages, run=with_paths(run_options(), line.run, change))
+
+        def changed(text: str, command: StageCommand | None = command) -> str:
+            return change(text, _escape(command, text))
+
+        stages.append(replace(written, values=with_paths(parameters, written.values, changed)))
+    run = with_paths(run_options(), line.run, lambda text: change(text, str))
+    return replace(line, stages=stages, run=run)
+
+
+def _escape(command: StageCommand | None, text: str) -> Escape:
+    """How a folder's name is written before a path that is a pattern or a template."""
+    if command is not None and command.kind == "source" and glob.has_magic(text):
+        return glob.escape
+    if command is not None and command.name == "save":
+        return _without_fields
+    return str
+
+
+def _without_fields(folder: str) -> str:
+    return folder.replace("{", "{{").replace("}", "}}")
 
 
 def _toml(line: Line) -> str:

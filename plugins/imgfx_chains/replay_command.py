@@ -94,7 +94,8 @@ def replay(
     if save_chain is not None:
         _save(save_chain, lines, catalog, overwrite)
         return
-    typed = typed_options(ctx)
+    assert ctx.parent is not None, "run options stand before the command, too"
+    typed = {**typed_options(ctx.parent), **typed_options(ctx)}
     settings, reason = remake.settings(typed)
     notes = [*remake.differences(), *([f"{reason}; auto is taken"] if reason else [])]
     for note in [] if typed.get("quiet") else notes:

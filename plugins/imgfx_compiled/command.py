@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import EngineError, WeightsError, confined
+from imgfx.errors import EngineError, WeightsError, confined, tell
 from imgfx.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def build(
 
 
 def _say(text: str) -> None:
-    click.echo(f"imgfx: {text}", err=True)
+    tell(text)
 
 
 def _built(compiling: Builds, model: Model, path: Path | None, request: Request) -> str:

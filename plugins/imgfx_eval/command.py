@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgfx.errors import BatchError, ImageError, ImgfxError, PluginError, confined, surprise
+from imgfx.errors import BatchError, ImageError, ImgfxError, PluginError, confined, surprise, tell
 from imgfx.ranges import FiniteRange
 from imgfx.settings import Settings
 from imgfx_eval.data import named_images, partners
@@ -219,7 +219,7 @@ def _generated(
 
 
 def _say(text: str) -> None:
-    click.echo(f"imgfx: {text}", err=True)
+    tell(text)
 
 
 def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Protocol:
@@ -286,7 +286,7 @@ def _raise_for_failures(failed: Sequence[str], count: int) -> None:
     if count == 1:
         raise ImageError(failed[0])
     for message in failed:
-        click.echo(f"imgfx: {message}", err=True)
+        tell(message)
     if len(failed) == count:
         raise ImageError(f"all {count} images failed")
     raise BatchError(f"{len(failed)} of {count} images failed; the figures are of the others")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,13 @@ from imgfx.stage import Item, ItemList, Items, StageCommand, source
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.session import Session
+
+_UNREADABLE = frozenset((
+    ".heic", ".heif", ".hif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".exr", ".tga",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+))  # fmt: skip
+"""Endings of pictures that imgfx does not read, above all of cameras and phones: those of a folder
+are not passed over in silence."""
 
 
 def _load(path: Path, folder: PurePath, most_pixels: int | None) -> Image:
@@ -75,7 +83,7 @@ class _Frame:
 
 def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> list[Item]:
     """One, but of a video one for each frame; what cannot be read fails when it is loaded."""
-    if path.suffix.lower() != ".y4m" or not path.is_file():
+    if path.suffix.lower() != ".y4m" or not _holds(path.is_file):
         return [_file_item(path, folder, most_pixels)]
     try:
         with path.open("rb") as file:
@@ -91,15 +99,29 @@ def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> lis
 
 def _folder_items(folder: Path, recursive: bool, session: Session) -> list[Item]:
     items = []
-    for path in sorted(_files_below(folder, recursive, session.note)):
+    passed_over: Counter[str] = Counter()
+    for path in sorted(_files_below(folder, recursive, session.note, passed_over)):
         items += _items_of_file(path, path.relative_to(folder).parent, session.settings.most_pixels)
+    if passed_over:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(passed_over.items()))
+        session.note(f"{folder}: formats that are not supported are passed over: {told}")
     if not items:
         raise ImageError(f"{folder}: no images in this folder")
     return items
 
 
-def _files_below(folder: Path, recursive: bool, note: Callable[[str], None]) -> Iterator[Path]:
-    """What bears the name of an image, and is not hidden.
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer; no, where a file may not be looked at, which then fails when it is loaded."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _files_below(
+    folder: Path, recursive: bool, note: Callable[[str], None], passed_over: Counter[str]
+) -> Iterator[Path]:
+    """What bears the name of an image, and is not hidden; counts other pictures by their ending.
 
     A link that leads nowhere is among them: it was an image, and is one that fails. Links to
     folders, which may lead in a circle, are not followed.
@@ -113,22 +135,26 @@ def _files_below(folder: Path, recursive: bool, note: Callable[[str], None]) -> 
         path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
             if recursive:
-                yield from _files_below(path, recursive, note)
-        elif path.is_dir():
+                yield from _files_below(path, recursive, note, passed_over)
+        elif _holds(path.is_dir):
             if recursive:
                 note(f"{path}: a link to a folder is not followed; open it by its name")
-        elif path.suffix.lower() in READABLE_SUFFIXES and (path.is_file() or not path.exists()):
+        elif path.suffix.lower() in READABLE_SUFFIXES and (
+            _holds(path.is_file) or not _holds(path.exists)
+        ):
             yield path
+        elif path.suffix.lower() in _UNREADABLE:
+            passed_over[path.suffix.lower()] += 1
 
 
 def _items_of(name: str, recursive: bool, session: Session) -> list[Item]:
     path = Path(name)
-    if path.is_dir():
+    if _holds(path.is_dir):
         try:
             return _folder_items(path, recursive, session)
         except OSError as error:
             raise ImageError(f"{error.filename}: cannot read: {error.strerror}") from error
-    if not path.exists() and glob.has_magic(name):
+    if not _holds(path.exists) and glob.has_magic(name):
         matches = sorted(glob.glob(name, recursive=True))
         if not matches:
             raise ImageError(f"{name}: no file matches")
@@ -153,8 +179,9 @@ def _items_of(name: str, recursive: bool, session: Session) -> list[Item]:
 def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> Items:
     """Read images from files, folders, globs or stdin (-).
 
-    A folder's images are read in alphabetical order, and `save FOLDER` keeps the structure of the
-    folders below it. Hidden files are left out. A .y4m video is read frame by frame. A file that
+    Of a folder, the files with the ending of an image are read, in alphabetical order, and `save
+    FOLDER` keeps the structure of the folders below it. Hidden files are left out. A file that is
+    named twice is read once. A .y4m video is read frame by frame. A file that
     bears a stage's name is written ./name.
 
     \b
@@ -171,7 +198,11 @@ def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> It
         from imgfx.stdio import StdinItems
 
         return StdinItems(session.settings.most_pixels)
-    return ItemList([item for name in paths for item in _items_of(name, recursive, session)])
+    items = [item for name in paths for item in _items_of(name, recursive, session)]
+    once: dict[tuple[Path | None, str], Item] = {}
+    for item in items:  # a file that is named twice, as by a folder and a glob, is one image
+        once.setdefault((item.path and item.path.absolute(), item.name), item)
+    return ItemList(list(once.values()))
 
 
 @hookimpl

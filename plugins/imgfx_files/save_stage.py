@@ -173,18 +173,25 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def _template(target: str) -> str:
     """A template for a target: a folder gets the names and the structure of the inputs."""
-    if "{" in target:
+    if _has_field(target):
         return target
-    path = Path(target)
-    plain = target.replace("{", "{{").replace("}", "}}")
-    if path.is_dir() or target.endswith("/") or not path.suffix:
+    literal = _literal(target)
+    path = Path(literal)
+    plain = literal.replace("{", "{{").replace("}", "}}")
+    if path.is_dir() or literal.endswith("/") or not path.suffix:
         return plain.rstrip("/") + "/{folder}/{stem}{suffix}"
     return plain
+
+
+def _literal(target: str) -> str:
+    """A target without fields as the path that it means."""
+    return target.replace("{{", "{").replace("}}", "}") if "{{" in target else target
 
 
 def _format(name: str | None, target: str) -> Format | None:
     if name is not None:
         return format_from_name(name)
+    target = target if _has_field(target) else _literal(target)
     suffix = Path(target).suffix
     folder = Path(target).is_dir() or target.endswith("/") or not suffix or "{suffix}" in target
     if not folder and not suffix.startswith("{") and format_from_suffix(suffix) is None:

@@ -11,9 +11,9 @@ import click
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import NEGATIVE, pixels
+from support import NEGATIVE, pixels, run_imgfx
 from support_models import TINY, write_weights
 
 from imgfx.cli import build_cli, main
@@ -269,6 +269,7 @@ def test_a_chain_saved_and_shown_is_the_same_chain(site, tmp_path, monkeypatch):
     catalog = catalog_of(site, monkeypatch)
     path = tmp_path / "deep" / "c.toml"
 
+    @settings(deadline=None)
     @given(
         stage=number, size=st.none() | st.tuples(number, number), tags=st.lists(word, max_size=3),
         warm=st.none() | st.booleans(), more=st.integers(0, 3), target=word.filter(bool),
@@ -475,6 +476,42 @@ def test_paths_are_right_where_the_file_s_folder_is_a_link(imgfx, folder):
     assert imgfx("chain", "save", "link/c.toml", "open", "photos", "save", "out").code == 0
     assert imgfx("run", "--chain", "link/c.toml").code == 0
     assert (folder / "out" / "a.png").is_file()
+
+
+def test_a_folder_s_name_is_no_pattern_and_no_template(imgfx, folder):
+    odd = folder / "o[1]{x}"
+    odd.mkdir()
+    (folder / "photos").rename(odd / "photos")
+    chain = ["open", "photos/*.png", "save", "out"]
+    assert run_imgfx(["chain", "save", "c.toml", *chain], cwd=odd).code == 0
+    for file, place in ((odd / "c.toml", folder), ("o[1]{x}/c.toml", folder), ("c.toml", odd)):
+        ended = run_imgfx(["run", "--chain", file, "--redo"], cwd=place)
+        assert (ended.code, ended.err) == (0, "imgfx: 2 images done\n")
+    assert (odd / "out" / "b.png").is_file()
+    assert run_imgfx(["chain", "save", "../d.toml", *chain], cwd=odd).code == 0
+    assert "2 images done, 2 of them earlier" in imgfx("run", "--chain", "d.toml").err
+
+
+def test_a_chain_is_written_through_links_and_into_pipes(imgfx, folder):
+    (folder / "real.toml").write_text("# mine\n")
+    (folder / "link.toml").symlink_to("real.toml")
+    assert imgfx("chain", "save", "--overwrite", "link.toml", "denoise-ae").code == 0
+    assert (folder / "link.toml").is_symlink()
+    assert "denoise-ae" in (folder / "real.toml").read_text()
+    ended = imgfx("chain", "save", "--overwrite", "/dev/stdout", "denoise-ae")
+    assert (ended.code, ended.out) == (0, (folder / "real.toml").read_bytes())
+
+
+def test_run_options_count_on_both_sides_of_replay(imgfx, folder):
+    imgfx("open", "photos/a.png", *RESTORE, "save", "out.png")
+    (folder / "denoise.safetensors").symlink_to("w/denoise.safetensors")
+    words = ["replay", "out.png", "--on", "photos/b.png", "--overwrite"]
+    ended = imgfx("--engine", "bogus", *words)
+    assert ended.code != 0
+    assert "bogus" in ended.err
+    assert imgfx("--engine", "torch", "--precision", "fp32", *words).code == 0
+    (made,) = runs_of(read_provenance(folder / "photos" / "b_as_out.png"))
+    assert made.steps[0].models[0].precision == "fp32"
 
 
 def test_an_engine_that_is_not_here_is_replaced_and_told(imgfx, folder):

@@ -80,6 +80,32 @@ def test_open_follows_no_link_to_a_folder_and_says_so(imgfx, tmp_path):
     assert (tmp_path / "out/sub/b.png").is_file()
 
 
+def test_a_file_that_is_named_twice_is_read_once():
+    put("in/a.png", "in/sub/b.png")
+    for words in (["in/**"], ["in", "in/a.png", "./in/sub/b.png"]):
+        items = start(open_images, *words)
+        assert [(item.origin, item.folder) for item in items] == [
+            ("in/a.png", PurePath()), ("in/sub/b.png", PurePath("sub"))
+        ]  # fmt: skip
+
+
+def test_pictures_that_cannot_be_read_are_counted_and_told(imgfx, tmp_path):
+    put("in/a.HEIC", "in/sub/b.heic", "in/c.nef", "in/d.txt", "in/.e.heic")
+    cv2.imwrite(str(tmp_path / "in/f.png"), pixels(4, 4))
+    ended = imgfx("open", "in", "save", "out")
+    assert ended.code == 0
+    assert "in: formats that are not supported are passed over: 2 .heic, 1 .nef\n" in ended.err
+    assert "passed over" not in imgfx("open", "in/f.png", "save", "g.png").err
+
+
+def test_a_name_that_cannot_be_looked_at_fails_as_one_image(imgfx, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(4, 4))
+    ended = imgfx("open", "a.png", f"{'x' * 300}.png", "save", "out/")
+    assert ended.code == 3
+    assert "x.png: cannot read: File name too long" in ended.err
+    assert (tmp_path / "out/a.png").is_file()
+
+
 def test_open_finds_a_folder_that_cannot_be_read(monkeypatch):
     put("in/a.png", "in/sub/b.png")
     scan = os.scandir
@@ -252,6 +278,31 @@ def test_a_full_disk_is_no_fault_of_an_image(monkeypatch, tmp_path, number, kind
     with pytest.raises(ImgfxError, match=r"a\.png: cannot write: ") as caught:
         write_file(tmp_path / "a.png", b"")
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("late", ["fsync", "close"])
+def test_an_older_file_stays_where_the_disk_refuses_data_late(monkeypatch, tmp_path, late):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"older")
+    act, refused = getattr(os, late), []
+
+    def refuse(descriptor):
+        act(descriptor)
+        refused.append(descriptor)
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(f"imgfx.atomic.os.{late}", refuse)
+    with pytest.raises(ImgfxError, match=r"a\.png: cannot write: "):
+        write_file(path, b"new")
+    monkeypatch.undo()
+    assert refused
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.png", b"older")]
+
+
+@pytest.mark.parametrize("target", ["a{{1}}/out", "a{{1}}/out/", "a{{1}}/b.png"])
+def test_doubled_braces_are_braces_of_a_plain_path(target):
+    place = start(save_images, target).target(Item("a", None, "b", ".png"), 0)
+    assert place == ("a{1}/b.png" if target.endswith("b.png") else "a{1}/out/b.png")
 
 
 def test_quality_is_the_lossy_formats_quality(imgfx):
