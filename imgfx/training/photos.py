@@ -21,21 +21,35 @@ Photo = npt.NDArray[np.uint8]
 
 _HELD_OUT_EVERY = 40
 _HELD_OUT_MOST = 12
+_PICTURES_OF_RUNS = (".samples.png", ".curves.png")
 
 
 def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterator[Path]:
-    """Files with an image's suffix below the folders, sorted, without excluded names.
+    """Files with an image's suffix below the folders, sorted, each once, without excluded names.
+
+    Nor the pictures that `imgfx train` writes beside its weights, which may lie there too.
 
     Raises:
         TrainingError: a folder does not exist.
     """
+    seen: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: no such folder of training data")
         for path in sorted(folder.rglob("*")):
             wanted = path.suffix.lower() in READABLE_SUFFIXES and path.is_file()
-            if wanted and not any(fnmatch.fnmatch(path.name, pattern) for pattern in exclude):
+            if not wanted or any(fnmatch.fnmatch(path.name, pattern) for pattern in exclude):
+                continue
+            file = path.resolve()  # a folder may be named twice, or lie within another
+            if file not in seen and not _is_of_a_run(path):
+                seen.add(file)
                 yield path
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether it is a picture that belongs to the weights beside it."""
+    stems = [path.name.removesuffix(end) for end in _PICTURES_OF_RUNS if path.name.endswith(end)]
+    return any(path.with_name(f"{stem}.safetensors").is_file() for stem in stems)
 
 
 def load_photos(
@@ -85,10 +99,25 @@ def _rgb8(path: Path) -> Photo:
 
 
 def hold_out(photos: dict[str, Photo]) -> tuple[list[Photo], list[Photo]]:
-    """Photos split in (training, validation); which is which depends on file names alone."""
+    """Photos split in (training, validation); which is which depends on file names alone.
+
+    Copies of the held-out photos, which may have other names, are in neither.
+    """
     ranked = sorted(photos, key=lambda name: hashlib.sha256(Path(name).name.encode()).digest())
     count = max(1, min(_HELD_OUT_MOST, len(ranked) // _HELD_OUT_EVERY))
-    return [photos[n] for n in ranked[count:]], [photos[n] for n in ranked[:count]]
+    held = [photos[n] for n in ranked[:count]]
+    return without((photos[n] for n in ranked[count:]), held), held
+
+
+def without(photos: Iterable[Photo], others: Iterable[Photo]) -> list[Photo]:
+    """The photos that are not among others, pixel by pixel."""
+    known = {_digest(photo) for photo in others}
+    shapes = {shape for shape, _ in known}  # digests of a large collection would take minutes
+    return [p for p in photos if p.shape not in shapes or _digest(p) not in known]
+
+
+def _digest(photo: Photo) -> tuple[tuple[int, ...], bytes]:
+    return photo.shape, hashlib.sha256(photo.tobytes()).digest()
 
 
 def centre_crop(photo: Photo, size: int, multiple: int = 1) -> Photo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,14 @@ import numpy.typing as npt
 from imgfx.errors import TrainingError
 from imgfx.image import float_from_pixels, pixels_from_float
 from imgfx.metrics import crop_border, psnr
-from imgfx.training.photos import Photo, centre_crop, hold_out, load_photos, random_crops
+from imgfx.training.photos import (
+    Photo,
+    centre_crop,
+    hold_out,
+    load_photos,
+    random_crops,
+    without,
+)
 from imgfx.training.recipe import Arrays, Learner, Rng, Teacher, Tensors
 from imgfx.training.teaching import answered, check_alike, mixed
 
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
 Float = npt.NDArray[np.float32]
 
 _SHOWN = 192
-_MULTIPLE = 24  # whole when shrunk 2, 3 or 4 times, and for networks that halve up to three times
-
 _LITTLE = 1e-5
 
 Degrade = Callable[[Float, Rng], tuple[Float, Float]]
@@ -82,6 +86,8 @@ class RestorationTask:
     """Where the validation photos come from; empty where they are some of the data."""
     teacher: nn.Module | None = None
     """A trained network that takes the same inputs; most of each target is what it answers."""
+    multiple: int = 24
+    """Sides of the photos' middles that are validated on are multiples of it."""
 
     def networks(self) -> Mapping[str, nn.Module]:
         """The one network."""
@@ -132,7 +138,7 @@ class RestorationTask:
     def _probe(self, network: nn.Module, probe: Probe) -> float:
         values = []
         for seed, photo in enumerate(self.validation):
-            inputs, clean = probe.pair(_middle(photo), seed)
+            inputs, clean = probe.pair(self._middle(photo), seed)
             restored = np.clip(run_network(network, inputs), 0, 1)
             pair = crop_border(restored, probe.border), crop_border(clean, probe.border)
             values.append(psnr(*pair))
@@ -142,9 +148,9 @@ class RestorationTask:
         """A row per held-out photo: input, output and target of the first probe."""
         rows = []
         for seed, photo in enumerate(self.validation[:4]):
-            inputs, target = self.probes[0].pair(_middle(photo), seed)
+            inputs, target = self.probes[0].pair(self._middle(photo), seed)
             output = run_network(network, inputs)
-            shown = inputs[:3].transpose(1, 2, 0)
+            shown = inputs[: target.shape[2]].transpose(1, 2, 0)  # without conditions
             rows.append([_fit(part, _SHOWN) for part in (shown, output, target)])
         return pixels_from_float(np.concatenate([np.concatenate(r, 1) for r in rows]), "uint8")
 
@@ -156,10 +162,8 @@ class RestorationTask:
         Raises:
             TrainingError: a missing folder, none with usable photos, or none left to train on.
         """
-        validation = list(load_photos(folders, smallest=_MULTIPLE, fewest=1).values())
-        known = {_digest(photo) for photo in validation}
-        here = [*self.training, *self.validation]
-        training = [photo for photo in here if _digest(photo) not in known]
+        validation = list(load_photos(folders, smallest=self.multiple, fewest=1).values())
+        training = without([*self.training, *self.validation], validation)
         if not training:
             raise TrainingError(f"{self.data}: all photos are among those to validate on")
         names = ", ".join(folder.resolve().name for folder in folders)
@@ -170,19 +174,14 @@ class RestorationTask:
             held_out=f"validated on {len(validation)} of {names}",
         )
 
+    def _middle(self, photo: Photo) -> Float:
+        return float_from_pixels(centre_crop(photo, max(_SHOWN, self.multiple), self.multiple))
+
     def describe_data(self) -> str:
         """Counts and folders."""
         if self.held_out:
             return f"{len(self.training)} photos of {self.data}; {self.held_out}"
         return f"{len(self.training)} photos, {len(self.validation)} held out, of {self.data}"
-
-
-def _digest(photo: Photo) -> tuple[tuple[int, ...], bytes]:
-    return photo.shape, hashlib.sha256(photo.tobytes()).digest()
-
-
-def _middle(photo: Photo) -> Float:
-    return float_from_pixels(centre_crop(photo, _SHOWN, _MULTIPLE))
 
 
 def _fit(image: Float, size: int) -> Float:
@@ -213,15 +212,24 @@ def restoration_task(
     batch_size: int,
     crop: int,
     loss: Loss = l1_loss,
+    multiple: int = 24,
 ) -> RestorationTask:
     """A task over folders of photos; some are held out for validation.
+
+    Photos are validated on by their middles, of at most 192 pixels on a side, cropped so that both
+    sides are multiples of `multiple`. 24 serves for scales of 2, 3 and 4, and for networks that
+    halve up to three times; a network with `multiple_of=16` in its spec needs 48, or 16 alone if
+    it does not enlarge. Smaller photos are left out.
 
     Raises:
         TrainingError: a missing folder, or too few usable photos.
     """
-    photos = load_photos(folders, exclude, smallest=crop)
+    photos = load_photos(folders, exclude, smallest=max(crop, multiple))
     training, validation = hold_out(photos)
     names = ", ".join(folder.resolve().name for folder in folders)
+    if not training:
+        raise TrainingError(f"{names}: all photos are copies of one that is held out; add others")
     return RestorationTask(
-        network, training, validation, degrade, probes, batch_size, crop, names, loss
-    )
+        network, training, validation, degrade, probes, batch_size, crop, names, loss,
+        multiple=multiple,
+    )  # fmt: skip

@@ -24,7 +24,8 @@ def asked(script: str) -> Mapping[str, object] | Crash:
     """What a script hands to `answer(name=value, ...)`."""
     try:
         ended = subprocess.run(  # noqa: S603  # our own scripts
-            [sys.executable, "-c", _ANSWER + script],
+            # -P: what lies in the working folder is neither imported nor run.
+            [sys.executable, "-P", "-c", _ANSWER + script],
             capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

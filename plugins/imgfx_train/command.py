@@ -106,7 +106,11 @@ if TYPE_CHECKING:
     "those of the model card; stages take such weights as any others.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run that --out belongs to.")
-@click.option("--overwrite", is_flag=True, help="Start anew even if --out exists.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Start anew even if --out, or another file of its run, exists.",
+)
 @click.option(
     "--licence",
     multiple=True,

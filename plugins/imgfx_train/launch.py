@@ -6,13 +6,15 @@ import dataclasses
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import TrainingError, confined
+from imgfx.errors import TrainingError, confined, tell
+from imgfx.interrupts import is_ignored
 from imgfx_train.progress import shown
-from imgfx_train.request import Request, as_begun, command_line, processor
+from imgfx_train.request import Request, as_begun, command_line, processor, remembered
 from imgfx_train.sizes import sized_model
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def launch(catalog: Catalog, request: Request) -> int | None:
         plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
         if processes.leads:
             said = f"{plan.facts['data']}; {device}, {plan.facts['precision']}"
-            click.echo(f"imgfx: {model.name}: {said}", err=True)
+            tell(f"{model.name}: {said}")
         learner = Learner(task, recipe, device, plan.facts["precision"], processes)
         with _interrupts() as interrupted:
             run = Run(plan, task, learner, lambda: bool(interrupted), processes)
@@ -136,15 +138,26 @@ def _state(model: Model, request: Request) -> Mapping[str, Any] | None:
     """The state to resume from; None for a new run, whose files must not exist yet."""
     from imgfx_train.state import load_state
 
-    path = request.out.with_suffix(".state")
     if request.resume:
-        return load_state(path, model)
-    for old in (request.out, path):
-        if old.exists() and not request.overwrite:
-            raise TrainingError(
-                f"{old} exists; go on with --resume, choose another --out, or --overwrite"
-            )
+        return load_state(request.out.with_suffix(".state"), model)
+    _refuse_loss(request)
     return None
+
+
+def _refuse_loss(request: Request) -> None:
+    """Refuses to remove what an older run left, unless that is asked for.
+
+    Raises:
+        TrainingError: something of it is there, or the run begins with its weights.
+    """
+    out = request.out
+    ends = (".safetensors", ".state", ".best.safetensors", ".metrics.jsonl")
+    for old in filter(Path.exists, map(out.with_suffix, ends)):
+        if request.init is not None and old.samefile(request.init):
+            raise TrainingError(f"--init {request.init}: would be replaced; choose another --out")
+        if not request.overwrite:
+            resume = "go on with --resume, " if out.with_suffix(".state").exists() else ""
+            raise TrainingError(f"{old} exists; {resume}choose another --out, or --overwrite")
 
 
 def _network(
@@ -225,6 +238,7 @@ def _plan(
     return Plan(
         model, spec, recipe, request.out, length, request.seed,
         checkpoint_seconds=45.0, validate_seconds=60 * request.validate_every, facts=facts,
+        remembered=remembered(request),
     )  # fmt: skip
 
 
@@ -246,7 +260,7 @@ def _without_denormals() -> Iterator[None]:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """What came of SIGINT and SIGTERM; a second one ends at once."""
+    """What came of SIGINT and SIGTERM, unless they are ignored; a second one ends at once."""
     came: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -254,7 +268,8 @@ def _interrupts() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if not is_ignored(n)]
+    old = {number: signal.signal(number, note) for number in heeded}
     try:
         yield came
     finally:

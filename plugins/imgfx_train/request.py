@@ -55,6 +55,16 @@ class Request:
         return shlex.join(words)
 
 
+def remembered(request: Request) -> dict[str, Any]:
+    """What a resumed run takes over that its plan does not tell; for `as_begun`."""
+    return {
+        "validation": [str(folder.absolute()) for folder in request.validation],
+        "exclude": list(request.exclude),
+        "licence": list(request.licence),
+        "size": dict(request.size),
+    }
+
+
 def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
     """The request with what the run was begun with, wherever nothing else is asked for."""
     begun = state.get("begun", {})
@@ -72,6 +82,11 @@ def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
         seed=begun.get("seed", request.seed),
         teachers=request.teachers or tuple(str(begun.get("teachers", "")).split()),
         began=str(begun.get("beginning", "")),
+        validation=request.validation or tuple(map(Path, begun.get("validation", ()))),
+        exclude=request.exclude or tuple(begun.get("exclude", ())),
+        licence=request.licence or tuple(begun.get("licence", ())),
+        # For the card's command line alone: the network is built from the state's spec.
+        size=request.size or begun.get("size", {}),
     )
 
 

@@ -46,6 +46,8 @@ class Plan:
     validate_seconds: float
     facts: Mapping[str, str] = field(default_factory=dict)
     """For the weights' header and the card: data, command line, machine."""
+    remembered: Mapping[str, Any] = field(default_factory=dict)
+    """What else a resumed run is to be given by the state."""
 
     @property
     def state_path(self) -> Path:
@@ -200,7 +202,9 @@ class Run:
         self._good = copy.deepcopy(self.learner.state())
 
     def _validate(self) -> None:
-        self.figures = dict(self.task.validate(self.learner.average))
+        figures = self.task.validate(self.learner.average)
+        # A task may answer NumPy's numbers, which JSON does not know.
+        self.figures = {name: float(value) for name, value in figures.items()}
         if not any(map(math.isnan, self.figures.values())):
             self._keep_good()
         share = self.data_seconds / max(1e-9, self.seconds)
@@ -254,6 +258,7 @@ class Run:
                 "origin": self.plan.facts.get("origin", ""),
                 "teachers": self.plan.facts.get("teachers", ""),
                 "beginning": self.plan.facts.get("beginning", ""),
+                **self.plan.remembered,
             },
         }
         save_state(self.plan.state_path, state)

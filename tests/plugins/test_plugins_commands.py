@@ -7,6 +7,7 @@ from support import ROOT
 
 from imgfx import __version__
 from imgfx.weights import load_weights
+from imgfx_plugins.elsewhere import asked
 
 WEIGHTS = ROOT / "weights" / "imgfx_weights"
 
@@ -154,3 +155,11 @@ def test_the_doctor_survives_an_opencv_and_a_torch_that_crash(run, site):
     )
     assert found["PyTorch"][0] == "fail"
     assert "libtorch.so: no such file" in found["PyTorch"][1]
+
+
+def test_the_doctor_asks_nothing_of_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "colorsys"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')\nraise ImportError\n")
+    assert asked("import colorsys; answer(one=1)") == {"one": 1}
+    assert not (tmp_path / "imported").exists()

@@ -76,7 +76,9 @@ def test_it_is_clean(kind, request):
         assert ended.returncode == 0, ended.stdout
 
 
-@pytest.mark.parametrize("name", ["filter", "lambda", "click", "np", "conformance", "a-b-c-d-e-1"])
+@pytest.mark.parametrize(
+    "name", ["filter", "lambda", "click", "np", "conformance", "a-b-c-d-e-1", "test-a"]
+)
 @pytest.mark.parametrize("model", [False, True])
 def test_awkward_names_make_good_code(tmp_path, name, model):
     folder = Package(name, model).write(tmp_path)
@@ -84,6 +86,15 @@ def test_awkward_names_make_good_code(tmp_path, name, model):
     assert ended.returncode == 0, ended.stdout
     ended = tool(folder, "ruff", "format", "--check", ".")
     assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("name", ["test-pattern", "test", "testimony"])
+def test_names_that_look_like_tests_make_tests_that_are_collected(tmp_path, name):
+    folder = Package(name, model=False).write(tmp_path)
+    words = ["pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", "not promises"]
+    ended = tool(folder, *words, PYTHONPATH=str(folder))
+    assert ended.returncode == 0, ended.stdout
+    assert "2 passed" in ended.stdout
 
 
 def test_its_tests_pass(sepia):

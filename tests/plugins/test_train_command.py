@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import pixels
 from support_models import TINY
-from support_training import digest, facts, records
+from support_training import digest, facts, records, write_pictures
 
 from imgfx.cli import main
 from imgfx.files import read_image, write_image
@@ -18,7 +18,7 @@ from imgfx.image import Image
 from imgfx.weights import load_weights
 from imgfx_gan_generate.model import FASHION
 from imgfx_superres_rednet.model import MODEL as REDNET
-from imgfx_train.state import load_state
+from imgfx_train.state import load_state, save_state
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,51 @@ def test_the_card_of_a_resumed_run_says_from_which_weights_it_began(tmp_path, tr
     assert train("superres-rednet", "photos", "--steps", "3", "--resume", new=False) == 0
     resumed = (tmp_path / "a.md").read_text().split("Made by\n\n    ")[1]
     assert "--steps 3 --batch 2 --rate 0.0005 --init superres-rednet.safetensors" in resumed
+
+
+def test_a_resumed_run_validates_leaves_out_and_says_what_it_did_before(
+    tmp_path, shelf, train, monkeypatch
+):
+    others = tmp_path / "others"
+    write_image(others / "new.png", Image(pixels(80, 84)))
+    begun = ["--validation", "others", "--exclude", "0.*", "--licence", "CC0", "--licence", "MIT"]
+    size = ["--size", "width=4", "--size", "depth=2"]
+    assert train("superres-rednet", "photos", *begun, *size, "--steps", "1", new=False) == 0
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    there = ["--resume", "--out", "../a.safetensors"]
+    assert train("superres-rednet", "photos", *there, "--steps", "2", new=False) == 0
+    told = facts("../a.safetensors")
+    assert told["data"] == "3 photos of photos; validated on 1 of others"
+    assert told["licence"] == "CC0; MIT"
+    assert "--validation others --exclude '0.*' --steps 2" in told["command"]
+    assert "--size width=4 --size depth=2" in told["command"]
+    more = ["--validation", str(shelf / "photos"), "--exclude", "1.*", "--licence", "BSD"]
+    assert train("superres-rednet", others, *there, *more, "--data", str(shelf / "photos"),
+                 "--steps", "3", new=False) == 0  # fmt: skip
+    told = facts("../a.safetensors")
+    assert told["data"] == "1 photos of others, photos; validated on 4 of photos"
+    assert told["licence"] == "BSD"
+    assert "--exclude '1.*'" in told["command"]
+
+
+def test_a_state_of_an_older_version_is_resumed(tmp_path, train):
+    assert train("superres-rednet", "photos", "--steps", "1") == 0
+    state = dict(load_state(tmp_path / "a.state", REDNET))
+    for name in ("validation", "exclude", "licence", "size"):
+        del state["begun"][name]
+    save_state(tmp_path / "a.state", state)
+    assert train("superres-rednet", "photos", "--steps", "2", "--resume", new=False) == 0
+    assert facts()["steps"] == "2"
+
+
+def test_weights_and_pictures_may_lie_among_the_photos(tmp_path, train):
+    data = write_pictures(tmp_path / "data", 3, 100, 98)
+    there = ["--out", str(data / "a.safetensors")]
+    assert train("denoise-ae", data, *there, "--steps", "1") == 0
+    assert (data / "a.samples.png").is_file()
+    assert train("denoise-ae", data, *there, "--steps", "2", "--resume", new=False) == 0
+    assert facts(data / "a.safetensors")["data"] == "2 photos, 1 held out, of data"
 
 
 def test_weights_go_to_a_folder_that_does_not_exist_yet(tmp_path, train):

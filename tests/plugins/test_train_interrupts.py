@@ -11,6 +11,7 @@ from support import PROGRAM
 from support_training import QUICK, digest, facts, recorded_steps
 
 from imgfx_superres_rednet.model import MODEL as REDNET
+from imgfx_train.launch import _interrupts as interrupts_of_launch
 from imgfx_train.request import Request, as_begun
 from imgfx_train.state import load_state
 
@@ -147,3 +148,15 @@ def test_a_kill_loses_nothing_that_was_saved(tmp_path, shelf, train):
     steps = str(state["learner"]["step"] + 1)
     assert train("superres-rednet", "photos", "--steps", steps, "--resume", new=False) == 0
     assert recorded_steps() == sorted(set(recorded_steps()))
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_so():
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_of_launch() as came:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert came == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, old)

@@ -1,9 +1,11 @@
 """What `imgfx train` refuses: wrong options, devices, models and data, each in a clear line."""
 
+import shutil
+
 import pytest
 import torch
 from support import picture, pixels
-from support_training import write_pictures
+from support_training import digest, write_pictures
 
 from imgfx.cli import main
 from imgfx.files import write_image
@@ -110,3 +112,27 @@ def test_a_folder_without_enough_images_is_refused(tmp_path, train, capfd, model
 def test_a_model_of_one_size_says_so(train, capfd):
     assert train("gan-generate", "photos", "--size", "width=8", new=False) == 1
     assert "--size: gan-generate has one size only" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.best.safetensors", "a.metrics.jsonl", "a.state"])
+def test_what_an_older_run_left_is_not_removed_unasked(tmp_path, train, capfd, name):
+    (tmp_path / name).write_text("of an older run")
+    assert train("denoise-ae", "nowhere") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    way = "go on with --resume, choose" if name == "a.state" else "choose"
+    assert line == f"imgfx: error: {name} exists; {way} another --out, or --overwrite"
+    assert train("denoise-ae", "nowhere", "--overwrite") == 1  # for its data then
+    assert "nowhere: no such folder" in capfd.readouterr().err
+    assert (tmp_path / name).read_text() == "of an older run"
+
+
+@pytest.mark.parametrize("name", ["a.best.safetensors", "a.safetensors"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_the_weights_to_start_from_are_not_replaced(tmp_path, shelf, train, capfd, name, options):
+    shutil.copy(shelf / "denoise-ae.safetensors", tmp_path / name)
+    before = digest(tmp_path / name)
+    words = ["--init", str(tmp_path / name), "--steps", "1", *options]
+    assert train("denoise-ae", "photos", *words, new=False) == 1
+    assert "would be replaced; choose another --out" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert digest(tmp_path / name) == before

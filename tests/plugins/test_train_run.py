@@ -47,6 +47,17 @@ def test_figures_that_json_does_not_know_are_null(tmp_path):
     assert "| score | not finite |" in card_text(run, finished=True)
 
 
+def test_figures_may_be_numpy_s_numbers(tmp_path):
+    task = LineTask()
+    task.scores = [np.mean(np.float32([20, 30]))]
+    run = run_of(tmp_path, task, steps=1)
+    run.execute(no_show)
+    (record,) = records(run.plan.metrics_path)
+    assert record["score"] == 25
+    best = load_weights(run.plan.best_path).training
+    assert json.loads(best["metrics"])["score"] == 25
+
+
 def test_the_best_weights_are_those_with_the_best_figure(tmp_path):
     task = LineTask()
     task.scores = [1, 5, 2, 4, 4]

@@ -3,10 +3,16 @@
 Each filter is a real package, and the kit runs it as it would anyone's.
 """
 
+from pathlib import Path
+
+import click
 import pytest
 
+from imgfx.api import image_filter
 from imgfx.errors import ImgfxError
 from imgfx.testing import conformance, failures
+from imgfx.testing.kit.performing import Examination
+from imgfx.testing.kit.subjects import Given, StageSubject
 
 RIGHT = '''"""Mix an image with its negative."""
 
@@ -207,6 +213,50 @@ def test_a_required_file_is_made_up(examined, failed):
     option = '@click.option("--mask", type=click.Path(exists=True), required=True, help="It.")\n'
     source = body().replace("def wrong(image, amount)", option + "def wrong(image, amount, mask)")
     assert failed(examined(source)) == set()
+
+
+MASKED = body().replace(
+    "def wrong(image, amount)",
+    '@click.option("--note", default="", help="Words.")\n'
+    '@click.option("-m", "--mask", type=click.Path(exists=True), multiple=True, help="It.")\n'
+    '@click.option("--weights", type=click.Path(exists=True), help="Of it.")\n'
+    "def wrong(image, amount, note, mask, weights)",
+)
+
+
+def test_files_may_be_named_from_the_working_folder(examined, failed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_text("")
+    assert failed(examined(MASKED, weights=Path("a.png"))) == set()
+    with Examination("wrong", Given(["--mask", "a.png"])) as examination:
+        found = [t.perform() for t in examination.tasks() if t.check.name in ("process", "pipe")]
+    assert [result.status for result in found] == ["pass", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--mask a.png --mask=b.png", "--mask {0}/a.png --mask={0}/b.png"),
+        ("-m a.png --amount 1", "-m {0}/a.png --amount 1"),
+        ("--mask gone.png", "--mask gone.png"),
+        ("--note b.png --mask a.png", "--note b.png --mask {0}/a.png"),
+        ("--nothing a.png", "--nothing a.png"),
+    ],
+)
+def test_only_words_that_are_paths_become_absolute(tmp_path, monkeypatch, words, expected):
+    @image_filter("wrong")
+    @click.option("--note")
+    @click.option("--amount", type=float)
+    @click.option("-m", "--mask", type=click.Path(), multiple=True)
+    def command(image, **options):
+        return image
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png", "1"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(StageSubject, "command", command)
+    subject = StageSubject(None, None, tmp_path, Given(words.split()).absolute())
+    assert subject.words == expected.format(tmp_path).split()
 
 
 def test_an_unknown_name_is_an_error():

@@ -10,7 +10,14 @@ from support import pixels
 from imgfx.errors import TrainingError
 from imgfx.files import write_image
 from imgfx.image import Image
-from imgfx.training.photos import centre_crop, hold_out, image_paths, load_photos, random_crops
+from imgfx.training.photos import (
+    centre_crop,
+    hold_out,
+    image_paths,
+    load_photos,
+    random_crops,
+    without,
+)
 
 
 def write_photos(folder, *names, size=(40, 30)):
@@ -40,6 +47,20 @@ def shelf(tmp_path):
 def test_images_are_found_in_order_but_for_the_excluded(shelf, exclude, expected):
     found = image_paths([shelf / "one", shelf / "two"], exclude)
     assert [path.name for path in found] == expected
+
+
+def test_a_file_is_found_once_however_its_folders_are_named(shelf):
+    (shelf / "link").symlink_to(shelf / "one")
+    folders = [shelf / "one", shelf / "two" / ".." / "one", shelf / "link", shelf / "one" / "deep"]
+    assert [path.name for path in image_paths(folders)] == ["a.JPG", "b.png", "c.webp"]
+
+
+def test_pictures_of_a_run_are_not_found_where_its_weights_are(tmp_path):
+    write_photos(tmp_path, "m.samples.png", "m.curves.png", "m.png", "shop.samples.png")
+    assert len(list(image_paths([tmp_path]))) == 4
+    (tmp_path / "m.safetensors").write_bytes(b"")
+    found = image_paths([tmp_path])
+    assert [path.name for path in found] == ["m.png", "shop.samples.png"]
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -117,6 +138,20 @@ def test_what_is_held_out_depends_on_names_alone():
     assert (training, validation) == tuple(map(numbers, hold_out(shuffled)))
     # Not simply the first ones, which may all come from one place.
     assert max(validation) > 40
+
+
+@pytest.mark.parametrize("count", [4, 80])
+def test_copies_of_what_is_held_out_are_not_trained_on(count):
+    photos = numbered(count, "one") | numbered(count, "two")
+    photos |= {f"{path}.copy": photo.copy() for path, photo in numbered(count).items()}
+    training, validation = map(numbers, hold_out(photos))
+    assert validation
+    assert set(training) == set(range(count)) - set(validation)
+
+
+def test_a_photo_of_another_shape_is_no_copy():
+    wide, tall = np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)
+    assert [photo.shape for photo in without([wide, tall, wide], [wide])] == [tall.shape]
 
 
 @pytest.mark.parametrize(

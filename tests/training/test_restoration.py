@@ -1,5 +1,6 @@
 """The restoration task: the loss that is minimised, and figures that mean what they say."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,6 +142,35 @@ def test_networks_that_halve_three_times_can_be_validated_at_any_size(sides):
     assert [n % 8 for x in network.seen for n in x.shape[2:]] == [0, 0]
 
 
+@pytest.mark.parametrize("sides", [(64, 100), (191, 203)])
+def test_networks_that_halve_more_often_are_validated_at_sizes_for_them(sides):
+    network = Brighter()
+    task = replace(task_of(network, [darker(0.1)], sizes=[sides]), multiple=48)
+    task.validate(network)
+    task.samples(network)
+    assert {n % 16 for x in network.seen for n in x.shape[2:]} == {0}
+
+
+class Gray(Brighter):
+    """The same for gray images, which come with a plane that is no image."""
+
+    def forward(self, x):
+        return x[:, :1] + self.amount
+
+
+def test_samples_of_gray_images_show_no_condition():
+    def pair(clean, seed):
+        gray = clean.mean(axis=2, keepdims=True)
+        return np.concatenate([gray - 0.2, gray + 9], 2).transpose(2, 0, 1), gray
+
+    task = task_of(Gray(), [Probe("gray", pair)], sizes=[(192, 192)])
+    samples = task.samples(Gray(0.2))
+    assert samples.shape == (192, 3 * 192, 3)
+    shown, output, target = (samples[:, i * 192 : (i + 1) * 192].astype(int) for i in range(3))
+    np.testing.assert_array_equal(output, target)
+    assert np.median(target - shown) == 51
+
+
 def test_samples_show_input_output_and_target_of_four_photos():
     network = Brighter(0.1)
     task = task_of(network, [darker(0.1)], sizes=[(60, 400), *[(200, 200)] * 5])
@@ -166,9 +196,9 @@ def options(crop):
 
 def test_a_task_over_folders_holds_some_photos_out(tmp_path):
     for number in range(41):
-        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(20, 20)))
-    write_image(tmp_path / "shots" / "small.png", Image(pixels(20, 19)))
-    task = restoration_task(Brighter(), [tmp_path / "shots"], ["7.png"], **options(20))
+        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(30, 30 + number)))
+    write_image(tmp_path / "shots" / "small.png", Image(pixels(30, 29)))
+    task = restoration_task(Brighter(), [tmp_path / "shots"], ["7.png"], **options(30))
     assert (len(task.training), len(task.validation)) == (39, 1)
     assert task.describe_data() == "39 photos, 1 held out, of shots"
 
@@ -188,9 +218,25 @@ def test_photos_to_validate_on_are_not_trained_on(tmp_path):
 
 def test_photos_under_the_crop_are_not_enough(tmp_path):
     for number in range(3):
-        write_image(tmp_path / f"{number}.png", Image(pixels(20, 20)))
-    with pytest.raises(TrainingError, match="3 are smaller than 21 px"):
-        restoration_task(Brighter(), [tmp_path], [], **options(21))
+        write_image(tmp_path / f"{number}.png", Image(pixels(30, 30)))
+    with pytest.raises(TrainingError, match="3 are smaller than 31 px"):
+        restoration_task(Brighter(), [tmp_path], [], **options(31))
+
+
+def test_photos_that_could_not_be_validated_on_are_not_enough(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", Image(pixels(20 + number, 20)))
+    with pytest.raises(TrainingError, match="3 are smaller than 24 px"):
+        restoration_task(Brighter(), [tmp_path], [], **options(16))
+    task = restoration_task(Brighter(), [tmp_path], [], **options(16), multiple=20)
+    assert (len(task.training), len(task.validation), task.multiple) == (2, 1, 20)
+
+
+def test_copies_of_one_photo_are_not_enough(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", Image(pixels(30, 30)))
+    with pytest.raises(TrainingError, match="all photos are copies of one that is held out"):
+        restoration_task(Brighter(), [tmp_path], [], **options(16))
 
 
 def test_the_psnr_of_validation_is_that_of_the_metrics():
@@ -202,7 +248,7 @@ def test_the_psnr_of_validation_is_that_of_the_metrics():
 
 def test_validation_on_other_photos_holds_none_out(tmp_path):
     for number in range(4):
-        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(40, 40)))
+        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(40, 40 + number)))
     write_image(tmp_path / "fixed" / "a.png", Image(pixels(48, 60)))
     task = restoration_task(Brighter(), [tmp_path / "shots"], [], **options(20))
     task = task.validated_on([tmp_path / "fixed"])
@@ -214,7 +260,7 @@ def test_validation_on_other_photos_holds_none_out(tmp_path):
 
 def test_a_folder_without_photos_to_validate_on_is_refused(tmp_path):
     for number in range(3):
-        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(20, 20)))
+        write_image(tmp_path / "shots" / f"{number}.png", Image(pixels(30, 30 + number)))
     task = restoration_task(Brighter(), [tmp_path / "shots"], [], **options(20))
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="empty: 0 usable images"):

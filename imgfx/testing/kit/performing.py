@@ -66,7 +66,7 @@ class Examination:
         stages = [offer for offer in self.offers if offer.kind in STAGE_KINDS]
         if given.words and len(stages) != 1:
             raise ImgfxError(f"{name}: options behind `--` are for one stage; name it")
-        self._given = given
+        self._given = given.absolute()
         self._folder = ""
 
     def __enter__(self) -> Self:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,11 @@ class Given:
     """Of the stage and of the model, in place of their own."""
     data: Path | None = None
     """A folder of images to train on for two steps."""
+
+    def absolute(self) -> Given:
+        """The same where weights and data are named so that other folders' processes find them."""
+        weights, data = (path and path.absolute() for path in (self.weights, self.data))
+        return replace(self, weights=weights, data=data)
 
 
 @dataclass
@@ -105,7 +110,7 @@ class StageSubject(Subject):
     @cached_property
     def words(self) -> list[str]:
         """The options it is run with: what was given, and values for what it cannot do without."""
-        words = list(self.given.words)
+        words = _absolute(self.given.words, self.command) if self.given.words else []
         if self.given.weights is not None and self.has_option("--weights"):
             words += ["--weights", str(self.given.weights)]
         return words if self.given.words else [*words, *self._needed()]
@@ -152,6 +157,33 @@ class StageSubject(Subject):
     def line(self) -> list[str]:
         """The stage on a command line."""
         return [self.full_name, *self.words]
+
+
+def _absolute(words: Sequence[str], command: click.Command) -> list[str]:
+    """The words with the files and folders that are here named so that other folders find them."""
+    with command.make_context(command.name, [], resilient_parsing=True) as context:
+        try:
+            values, _, _ = command.make_parser(context).parse_args(list(words))
+        except click.UsageError:  # the check `start` says so
+            return list(words)
+    given = [values.get(p.name or "") for p in command.params if _takes_path(p)]
+    paths = {text for value in given for text in _texts(value) if text and Path(text).exists()}
+    return [_with_absolute(word, paths) for word in words]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The words of a parameter's value, of which there may be many."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+
+
+def _with_absolute(word: str, paths: Collection[str]) -> str:
+    """A word such as `a.png` or `--mask=a.png` with its path, if it has one, made absolute."""
+    option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{Path(path).absolute()}" if path in paths else word
 
 
 def _takes_path(parameter: click.Parameter) -> bool:
