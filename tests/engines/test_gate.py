@@ -61,5 +61,5 @@ def test_below_the_limit_of_its_precision_an_engine_is_refused(precision):
 
 
 def test_a_precision_without_a_limit_of_its_own_has_the_one_of_bf16():
-    with pytest.raises(EngineError, match="at least 45 dB"):
-        check(44, "fp8", "a on b")
+    with pytest.raises(EngineError, match="at least 42 dB"):
+        check(41, "fp8", "a on b")
