@@ -14,7 +14,7 @@ import click
 import pluggy
 
 from imgfx import __version__, hookspecs
-from imgfx.errors import EngineError, ImgfxError, PluginError
+from imgfx.errors import EngineError, ImgfxError, PluginError, tell
 from imgfx.hookspecs import API_VERSION, PROJECT
 from imgfx.offers import (
     FOLDER,
@@ -73,7 +73,7 @@ class Registry:
         try:
             self.add_folder(Path(folder))
         except PluginError as error:
-            click.echo(f"imgfx: warning: {FOLDER}: {error.format_message()}", err=True)
+            tell(f"warning: {FOLDER}: {error.format_message()}")
 
     def add_folder(self, folder: Path) -> None:
         """Takes the plugins of a folder's files in, too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from imgfx.errors import printable
 from imgfx.image import Metadata
 
 
@@ -14,7 +15,7 @@ class DamagedError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)

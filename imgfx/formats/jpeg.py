@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from imgfx.errors import printable
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
@@ -156,7 +157,7 @@ def inspect(data: bytes) -> Inspection:
 def _shortened(comment: bytes) -> str:
     """Its first words, of what a terminal can show."""
     text = " ".join(comment.decode("utf-8", "replace").split())
-    text = "".join(c if c.isprintable() else "?" for c in text.strip("\0 "))
+    text = printable(text.strip("\0 "))
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE].rstrip() + "..."
 
 

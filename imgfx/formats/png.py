@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imgfx.errors import printable
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.image import Metadata
 
@@ -167,7 +168,7 @@ def inspect(data: bytes) -> Inspection:
 def _text_notes(keywords: Iterable[bytes]) -> tuple[str, ...]:
     """A note that names the texts which are left out."""
     names = [
-        "".join(c if c.isprintable() else "?" for c in keyword.decode("latin-1"))
+        printable(keyword.decode("latin-1"))
         for keyword in keywords
         if keyword and keyword not in _TEXTS and not _WRITERS_OWN.match(keyword)
     ]

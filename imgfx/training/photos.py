@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.errors import ImageError, TrainingError
+from imgfx.errors import ImageError, TrainingError, tell
 from imgfx.files import read_image
 from imgfx.formats import READABLE_SUFFIXES
 from imgfx.image import float_from_pixels, pixels_from_float
@@ -78,7 +77,7 @@ def load_photos(
         try:
             photo = _rgb8(path)
         except ImageError as error:
-            click.echo(f"left out: {error.format_message()}", err=True)
+            tell(f"left out: {error.format_message()}")
             continue
         if min(photo.shape[:2]) < smallest:
             small += 1
@@ -89,7 +88,7 @@ def load_photos(
         note = f" ({small} are smaller than {smallest} px)" if small else ""
         raise TrainingError(f"{where}: {len(photos)} usable images{note}, at least {fewest} needed")
     if small:
-        click.echo(f"left out: {small} images with a side under {smallest} px", err=True)
+        tell(f"left out: {small} images with a side under {smallest} px")
     return photos
 
 

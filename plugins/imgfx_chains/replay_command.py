@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from imgfx.catalog import Catalog
-from imgfx.errors import ImgfxError
+from imgfx.errors import ImgfxError, printable, tell
 from imgfx.formats import format_from_suffix
 from imgfx.hookspecs import hookimpl
 from imgfx.options import run_options
@@ -86,7 +86,7 @@ def replay(
     if show:
         for line in _shown(runs, catalog):
             # Values may be a stranger's, and steer the terminal.
-            click.echo("".join(c if c.isprintable() else "?" for c in line))
+            click.echo(printable(line))
         return
     remake = Remake(image, runs, catalog, files, anyway)
     remake.check_kinds()
@@ -99,7 +99,7 @@ def replay(
     settings, reason = remake.settings(typed)
     notes = [*remake.differences(), *([f"{reason}; auto is taken"] if reason else [])]
     for note in [] if typed.get("quiet") else notes:
-        click.echo(f"imgfx: warning: {image}: {note}; the pixels may differ", err=True)
+        tell(f"warning: {image}: {note}; the pixels may differ")
     catalog.lines.run(_complete(lines, remake, on, out, overwrite), {**settings, **typed})
 
 
@@ -125,10 +125,9 @@ def _save(path: Path, lines: list[Line], catalog: Catalog, overwrite: bool) -> N
     stages = [written for line in lines for written in line.stages]
     write_chain(path, Line(stages), catalog, overwrite=overwrite)
     if len(lines) > 1:
-        click.echo(
-            f"imgfx: {path}: one chain of {len(lines)} runs; between them pixels were rounded, "
-            "which one run does not do",
-            err=True,
+        tell(
+            f"{path}: one chain of {len(lines)} runs; between them pixels were rounded, "
+            "which one run does not do"
         )
 
 

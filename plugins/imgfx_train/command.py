@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgfx.errors import tell
 from imgfx.ranges import FiniteRange
 from imgfx_train.launch import launch
 from imgfx_train.request import Request
@@ -144,7 +145,7 @@ def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> 
     _refuse_contradictions(request)
     came = launch(catalog, request)
     if came is not None:
-        click.echo(f"imgfx: stopped; go on with --resume --out {request.out}", err=True)
+        tell(f"stopped; go on with --resume --out {request.out}")
         raise click.exceptions.Exit(128 + came)  # what a shell reports of a signal
 
 

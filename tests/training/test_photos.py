@@ -88,7 +88,7 @@ def test_damaged_files_are_reported_and_left_out(shelf, capsys):
     assert {Path(path).name for path in photos} == {"a.JPG", "c.webp", "d.png", "a.png"}
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert all(line.startswith("left out: ") for line in lines)
+    assert all(line.startswith("imgfx: left out: ") for line in lines)
     assert "b.png" in lines[0]
     assert "empty.png" in lines[1]
 
@@ -96,7 +96,7 @@ def test_damaged_files_are_reported_and_left_out(shelf, capsys):
 def test_small_photos_are_reported_and_left_out(shelf, capsys):
     write_photos(shelf, "one/small.png", "one/narrow.png", size=(100, 29))
     assert len(load_photos([shelf], smallest=30)) == 5
-    assert capsys.readouterr().err == "left out: 2 images with a side under 30 px\n"
+    assert capsys.readouterr().err == "imgfx: left out: 2 images with a side under 30 px\n"
 
 
 @pytest.mark.parametrize(
