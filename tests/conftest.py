@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,12 @@ os.environ["IMGFX_ENGINE"] = "torch"
 os.environ["IMGFX_CACHE"] = tempfile.mkdtemp(prefix="imgfx-cache-")
 
 Imgfx = Callable[..., Ended]
+
+
+for _number in (signal.SIGINT, signal.SIGTERM):
+    # In the background of a script they are ignored, by programs that tests start as well.
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 @pytest.fixture
