@@ -130,7 +130,7 @@ class Completer(click.Command):
 
 
 def _takes_line(command: click.Command | None) -> bool:
-    """Whether a command's last argument is stages with their options."""
+    """Whether a command has an argument that is stages with their options."""
     parameters = command.params if command is not None else []
     return any(p.nargs == -1 and _kinds(p) == STAGE_KINDS for p in parameters)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imgfx.errors import ImageError
-from imgfx.journal import outputs_noted
+from imgfx.journal import outputs_noted, place_of
 from imgfx.pipeline import StartedChain
 from imgfx.stage import Item, ItemList, Journaled
 
@@ -19,9 +19,9 @@ def without_own_outputs(
 ) -> StartedChain:
     """The chain without the images that earlier runs of such a batch have put among its input.
 
-    Only what the journal of the output's folder knows is left out, so that no photograph is passed
-    over, or overwritten, because it happens to lie there; and no file that the source's options
-    name.
+    Only what the journal of the output's folder knows is left out, and while what it is made of is
+    read too, so that no photograph is passed over, or overwritten, because it happens to lie
+    there; and no file that the source's options name.
 
     Raises:
         ImageError: there are no others.
@@ -33,11 +33,16 @@ def without_own_outputs(
     around = {opened for opened in set(map(_opened, items)) if _is_below(folder, opened)}
     if not around:
         return started
-    noted = outputs_noted(folder) - set(_named(options))
+    noted = outputs_noted(folder)
+    for named in _named(options):
+        noted.pop(named, None)
+    read = {place_of(item.path) for item in items if item.path is not None}
     left = [
         item
         for item in items
-        if item.path is None or _opened(item) not in around or _place(item.path) not in noted
+        if item.path is None
+        or _opened(item) not in around
+        or noted.get(place_of(item.path)) not in read
     ]
     if len(left) == items.count:
         return started
@@ -52,12 +57,7 @@ def _named(options: Mapping[str, Any]) -> Iterator[Path]:
     for value in options.values():
         for part in value if isinstance(value, tuple | list) else [value]:
             if isinstance(part, str | Path):
-                yield _place(Path(part))
-
-
-def _place(path: Path) -> Path:
-    """As the journal names it: its folder without links."""
-    return Path(os.path.realpath(path.parent), path.name)
+                yield place_of(Path(part))
 
 
 def _opened(item: Item) -> Path | None:

@@ -231,17 +231,22 @@ def _is_stamp(noted: Stamp | None, path: Path | None) -> bool:
     return one // _SECOND == other // _SECOND if whole else one == other
 
 
-def outputs_noted(folder: Path) -> frozenset[Path]:
-    """The files, by real paths, that any chain has written to a folder by its journal.
+def outputs_noted(folder: Path) -> dict[Path, Path]:
+    """By each file that any chain has written to a folder, by its journal, what that is made of.
 
     Those that replaced their own input are none of them: they are the photographs.
     """
-    real = os.path.realpath(folder)
-    return frozenset(
-        Path(os.path.normpath(Path(real, entry.output)))
+    return {
+        place_of(folder / entry.output): place_of(folder / entry.input)
         for entry in _entries_of(folder / NAME)
         if entry.error is None and entry.output != entry.input
-    )
+    }
+
+
+def place_of(path: Path) -> Path:
+    """A file's path from the root, its folder without links; steps back are taken by names."""
+    plain = Path(os.path.abspath(path))  # noqa: PTH100  # as in the journal
+    return Path(os.path.realpath(plain.parent), plain.name)
 
 
 def _entries_of(path: Path) -> Iterator[Entry]:

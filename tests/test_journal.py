@@ -244,6 +244,15 @@ def test_an_output_beside_the_input_is_not_read_again(photos, batch, save, gone)
     assert "photos: not read again: 5 made by earlier runs" in ended.err
 
 
+def test_an_output_whose_input_is_gone_is_a_photograph(photos, batch):
+    batch(chain=("open", "photos", "save", "photos", "--format", "webp"))
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    ended, report = batch(chain=("open", "photos", "save", "photos", "--overwrite"))
+    assert (ended.code, len(made(report))) == (0, 6)
+    assert "not read again" not in ended.err
+
+
 def test_an_earlier_output_that_is_named_is_read(photos, batch, tmp_path):
     batch(chain=("open", "photos", "save", "{stem}_x{suffix}"))
     named = ("open", "p0_x.png", "p1_x.png", "save", "{stem}_y{suffix}")

@@ -85,20 +85,16 @@ def build(
     found = catalog.model(model)
     compiling = catalog.engine(name)
     if isinstance(compiling, Builds):
-        request = Request(device, precision, _say, tile, batch)
+        request = Request(device, precision, tell, tile, batch)
         click.echo(f"{model}: {_built(compiling, found, weights, request)}")
         return
     settings = Settings(device=device, engine=name, precision=precision, tile=tile, batch=batch)
     with (
-        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=tell) as session,
         confined(f"model {model!r}"),
     ):
         loaded = session.load(found, weights)
         click.echo(f"{model}: {loaded.choice}")
-
-
-def _say(text: str) -> None:
-    tell(text)
 
 
 def _built(compiling: Builds, model: Model, path: Path | None, request: Request) -> str:

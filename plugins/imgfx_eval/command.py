@@ -184,7 +184,7 @@ def _measure_filter(
     # What a stage prints must not get between the figures.
     with (
         guarded_stdout(),
-        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=tell) as session,
     ):
         with confined(f"stage {command.name!r}"):
             apply = _started(command, protocol, weights, session)
@@ -212,14 +212,10 @@ def _generated(
     judge = catalog.model(model.judge) if model.judge else None
     with (
         guarded_stdout(),
-        Session(settings, catalog.engine, engines=catalog.names("engine"), say=_say) as session,
+        Session(settings, catalog.engine, engines=catalog.names("engine"), say=tell) as session,
         confined(f"model {model.name!r}"),
     ):
         return measure(session.load(model, weights), judge, data, count, save)
-
-
-def _say(text: str) -> None:
-    tell(text)
 
 
 def _protocol(sigma: float | None, scale: int | None, name: str | None) -> Protocol:
