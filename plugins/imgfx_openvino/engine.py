@@ -16,7 +16,7 @@ from imgfx.engines.compiled import open_compiled
 from imgfx.errors import EngineError
 from imgfx.model import Model
 from imgfx.weights import Weights
-from imgfx_openvino.library import openvino_alone
+from imgfx_openvino.library import the_core
 
 if TYPE_CHECKING:
     import openvino
@@ -57,7 +57,7 @@ class _Compiler:
 
     def __init__(self, wanted: str) -> None:
         try:
-            self._core = openvino_alone().Core()
+            self._core = the_core()
         except (ImportError, OSError, RuntimeError, AttributeError) as error:
             raise EngineError(f"OpenVINO does not start: {error}") from error
         self.precision = self._precision(wanted)

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import openvino
 
 _CONVERTER = "openvino.tools.ovc"
+
+
+@cache
+def the_core() -> openvino.Core:
+    """The one core of this process.
+
+    Each core gives the thread that first uses it a stack for signal handlers, and sets back the
+    one from before when it goes. Cores that go in the order they came leave a stack that is
+    unmapped, and the next Ctrl-C ends the process with a segmentation fault (openvino 2026.4).
+
+    Raises:
+        ImportError, OSError, RuntimeError, AttributeError: OpenVINO does not start.
+    """
+    core: openvino.Core = openvino_alone().Core()
+    return core
 
 
 def openvino_alone() -> ModuleType:

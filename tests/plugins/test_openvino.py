@@ -273,3 +273,29 @@ def test_the_converter_can_still_be_imported_by_who_wants_it():
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert said.stdout.split() == ["convert_model"]
+
+
+INTERRUPTED = """
+import gc, os, signal
+from imgfx.engines.base import Request
+from imgfx.weights import load_weights
+from imgfx_openvino.engine import OpenVinoEngine
+from imgfx_superres_rednet.model import MODEL
+
+came = []
+signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+weights = load_weights("rednet.safetensors")
+runners = [OpenVinoEngine().open(MODEL, weights, Request("cpu", "fp32")) for _ in range(2)]
+while runners:
+    runners.pop(0).close()
+    gc.collect()
+    os.kill(os.getpid(), signal.SIGTERM)
+print(len(came))
+"""
+
+
+def test_an_interrupt_is_heard_after_networks_are_closed_in_any_order(cache, weights, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (0, "2\n"), ended.stderr
