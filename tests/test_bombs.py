@@ -279,7 +279,7 @@ def test_what_rides_along_is_not_inflated_to_gigabytes(limited, tmp_path):
     ]
     (tmp_path / "a.png").write_bytes(png(5, 6, *riders))
     code, _, errors = limited("open a.png save b.png")
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (0, "imgfx: warning: a.png: its text (Comment) is left out\n")
     image = decode((tmp_path / "b.png").read_bytes(), "b.png")
     assert image.metadata.icc is None
     assert image.metadata.xmp is None
@@ -357,7 +357,10 @@ def test_a_tiff_states_a_size_once_and_as_a_number():
     twice = field(TIFF, 258, tag=256, kind=4, count=1, value=40)
     assert refusal(twice) == "x: damaged TIFF: its directory states a size twice"
     signed = field(TIFF, 256, kind=9, value=60_000)
-    assert refusal(signed) == "x: invalid size in the TIFF directory"
+    assert refusal(signed).startswith("x: 60000x20 pixels, more than the limit")
+    for kind, value in ((9, 2**32 - 5), (11, 0x476A6000), (2, 40)):  # below zero, a float, text
+        wrong = field(TIFF, 256, kind=kind, value=value)
+        assert refusal(wrong) == "x: invalid size in the TIFF directory"
 
 
 def tiled(across, down):
