@@ -19,9 +19,9 @@ from imgfx.chain import describe
 from imgfx.engines.base import Choice
 from imgfx.errors import ImgfxError, confined, tell
 from imgfx.files import descriptor_of, write_file
-from imgfx.inputs import without_own_outputs
+from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
-from imgfx.journal import Journal, Stamp, digest_of, remove_abandoned, stamp_of
+from imgfx.journal import NAME, Journal, Stamp, digest_of, remove_abandoned, stamp_of
 from imgfx.outcomes import Outcome, Report
 from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
@@ -143,7 +143,7 @@ def run_chain(
                 _write_report(settings, chain, session, report)
     _raise_for_interrupt(report, stop, journaled=ledger is not None)
     report.raise_for_failures()
-    _say(report.done > 1 and not settings.quiet, _count(report))
+    _say((report.done > 1 or report.kept > 0) and not settings.quiet, _count(report))
 
 
 def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain:
@@ -233,11 +233,11 @@ def _interrupts(started: StartedChain, settings: Settings) -> Iterator[Interrupt
 def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[BatchLedger | None]:
     """The journal of a batch that is written to files; None of anything else."""
     sink, count = started.sink, started.items.count
-    if not isinstance(sink, Journaled) or count is None or count < 2:
+    if not isinstance(sink, Journaled) or count is None:
         yield None
         return
     folder = sink.journal_folder()
-    if folder is None:
+    if folder is None or not _wants_journal(folder, chain, started):
         yield None
         return
     if not session.settings.dry_run:
@@ -258,6 +258,13 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
         yield ledger
     finally:
         journal.close()
+
+
+def _wants_journal(folder: Path, chain: Chain, started: StartedChain) -> bool:
+    """Of a single image only where there is one, or its output would be read the next time."""
+    if started.items.count != 1 or (folder / NAME).exists():
+        return True
+    return reads_around(folder, started.items, chain.source.options)
 
 
 def _limits(settings: Settings) -> str:

@@ -180,9 +180,10 @@ def write_file(
     Raises:
         EncodeError: it cannot be written; nothing is left behind.
         ImgfxError: the same, and nor can any other file there be.
+        BrokenPipeError: who reads stdout has gone.
     """
+    descriptor = descriptor_of(path)
     try:
-        descriptor = descriptor_of(path)
         if descriptor is not None:
             write_all(true_stdout() if descriptor == 1 else descriptor, data)
         elif path.exists() and not (path.is_file() or path.is_dir()):
@@ -192,6 +193,8 @@ def write_file(
             real = Path(os.path.realpath(path)) if path.is_symlink() else path
             write_whole(real, data, before)
     except OSError as error:
+        if descriptor == 1 and isinstance(error, BrokenPipeError):
+            raise
         kind = ImgfxError if error.errno in _NO_ROOM else EncodeError
         raise kind(f"{path}: cannot write: {error.strerror}") from error
 

@@ -236,11 +236,12 @@ def outputs_noted(folder: Path) -> dict[Path, Path]:
 
     Those that replaced their own input are none of them: they are the photographs.
     """
-    return {
-        place_of(folder / entry.output): place_of(folder / entry.input)
+    pairs = (
+        (place_of(folder / entry.output), place_of(folder / entry.input))
         for entry in _entries_of(folder / NAME)
-        if entry.error is None and entry.output != entry.input
-    }
+        if entry.error is None
+    )
+    return {written: read for written, read in pairs if written != read}
 
 
 def place_of(path: Path) -> Path:

@@ -270,6 +270,18 @@ def test_a_report_to_an_open_file_stands_there_once_and_replaces_nothing(folder,
     assert json.loads(report)["done"] == 1
 
 
+def test_a_report_that_nobody_reads_ends_quietly(folder):
+    read, write = os.pipe()
+    os.close(read)
+    line = [*PROGRAM, "-q", "open", "a.png", "b.jpg", "save", "out", "--report", "/dev/stdout"]
+    ended = subprocess.run(
+        line, cwd=folder, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+    assert len(list((folder / "out").glob("[ab].*"))) == 2
+
+
 def test_a_report_is_not_mixed_with_images(imgfx, folder):
     ended = imgfx("open", "a.png", "save", "-", "--report", "/dev/stdout")
     assert (ended.code, ended.out) == (2, b"")

@@ -253,6 +253,63 @@ def test_an_output_whose_input_is_gone_is_a_photograph(photos, batch):
     assert "not read again" not in ended.err
 
 
+@pytest.mark.parametrize("save", [["photos/out"], ["photos/out/{stem}{suffix}", "--overwrite"]])
+def test_an_output_in_a_folder_of_its_own_is_none_even_when_its_input_is_gone(photos, batch, save):
+    chain = ("open", "photos", "save", *save)
+    batch(chain=chain)
+    (photos / "p0.png").unlink()
+    (photos / "p2.png").rename(photos / "sub" / "p2.png")
+    before = contents(photos / "out")
+    ended, report = batch(chain=chain)
+    assert ended.code == 0
+    assert made(report) == ["p2.png"]
+    now = contents(photos / "out")
+    assert {name: now[name] for name in before} == before
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_batch_over_its_input_through_a_link_restores_each_image_once(photos, batch, count):
+    for path in photos.rglob("*.png"):
+        if int(path.stem[1:]) >= count:
+            path.unlink()
+    Path(photos.parent / "link").symlink_to("photos")
+    chain = ("open", "photos", "save", "link", "--overwrite")
+    assert made(batch(chain=chain)[1]) == ALL[:count]
+    before = contents(photos)
+    ended, report = batch(chain=chain)
+    assert (ended.code, made(report), kept(report)) == (0, [], ALL[:count])
+    assert contents(photos) == before
+    cv2.imwrite(str(photos / "p0.png"), pixels(30, 30))
+    assert made(batch(chain=chain)[1]) == ["p0.png"]
+
+
+def test_a_batch_that_shrinks_to_one_image_is_still_done(photos, batch):
+    chain = ("open", "photos", "save", "photos", "--overwrite")
+    batch(chain=chain)
+    for path in photos.rglob("*.png"):
+        if path.stem != "p3":
+            path.unlink()
+    ended, report = batch(chain=chain)
+    assert (ended.code, made(report), kept(report)) == (0, [], ["p3.png"])
+    assert ended.err == "imgfx: 1 image done, 1 of them earlier\n"
+
+
+def test_a_single_image_with_its_output_within_the_input_can_be_run_again(imgfx, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(8, 8))
+    assert imgfx("open", ".", "save", "out").code == 0
+    ended = imgfx("open", ".", "save", "out")
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, "imgfx: 1 image done, 1 of them earlier")
+    cv2.imwrite(str(tmp_path / "b.png"), pixels(8, 8))
+    assert imgfx("open", ".", "save", "out").code == 0
+    assert sorted(contents(tmp_path / "out")) == ["a.png", "b.png"]
+
+
+def test_a_single_file_that_is_named_leaves_no_journal(imgfx, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(8, 8))
+    assert imgfx("open", "a.png", "save", "out/").code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
 def test_an_earlier_output_that_is_named_is_read(photos, batch, tmp_path):
     batch(chain=("open", "photos", "save", "{stem}_x{suffix}"))
     named = ("open", "p0_x.png", "p1_x.png", "save", "{stem}_y{suffix}")

@@ -175,12 +175,17 @@ def _escape(command: StageCommand | None, text: str) -> Escape:
     if command is not None and command.kind == "source" and glob.has_magic(text):
         return glob.escape
     if command is not None and command.name == "save":
-        return _without_fields
+        return _without_fields if "{" in text else _literally
     return str
 
 
 def _without_fields(folder: str) -> str:
     return folder.replace("{", "{{").replace("}", "}}")
+
+
+def _literally(path: str) -> str:
+    """A brace that only closes stands for itself where none opens."""
+    return _without_fields(path) if "{" in path else path
 
 
 def _toml(line: Line) -> str:

@@ -492,6 +492,25 @@ def test_a_folder_s_name_is_no_pattern_and_no_template(imgfx, folder):
     assert "2 images done, 2 of them earlier" in imgfx("run", "--chain", "d.toml").err
 
 
+@pytest.mark.parametrize(
+    ("inside", "target", "made"),
+    [
+        ("x}y", "x}y/out.png", "x}y/out.png"),
+        ("d", "z}.png", "z}.png"),
+        ("x}y", "x}}y/{stem}-{index}.png", "x}y/b-0.png"),
+        ("x{y", "x{{y/o}ut.png", "x{y/o}ut.png"),
+    ],
+)
+def test_a_chain_saves_where_it_says_whatever_braces_are_in_the_way(folder, inside, target, made):
+    (folder / inside).mkdir()
+    file = f"{inside}/c.toml"
+    chain = ["open", "photos/b.png", "save", target]
+    assert run_imgfx(["chain", "save", file, *chain], cwd=folder).code == 0
+    before = set(folder.rglob("*"))
+    assert run_imgfx(["run", "--chain", file], cwd=folder).code == 0
+    assert set(folder.rglob("*")) - before == {folder / made}
+
+
 def test_a_chain_is_written_through_links_and_into_pipes(imgfx, folder):
     (folder / "real.toml").write_text("# mine\n")
     (folder / "link.toml").symlink_to("real.toml")
