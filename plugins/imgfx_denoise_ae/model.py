@@ -32,7 +32,7 @@ def receptive_radius(blocks: int, middle: int) -> int:
 
 
 def denoise_spec(
-    widths: tuple[int, int, int] = (64, 96, 160), blocks: int = 2, middle: int = 4
+    widths: tuple[int, int, int] = (64, 96, 160), blocks: int = 3, middle: int = 2
 ) -> ModelSpec:
     """The spec of a network with these channels at 1/2, 1/4 and 1/8 of the resolution."""
     fine, half, coarse = widths

@@ -39,7 +39,7 @@ class DenoisingAutoencoder(nn.Module):
 
     The input is the image and a plane that holds sigma / 75 where the noise level is known, and
     -1 where it is not. At the default widths the latent holds 2.5 numbers per pixel against the
-    image's 3, and a pixel costs about 153,000 multiply-adds.
+    image's 3, and a pixel costs about 196,000 multiply-adds.
 
     Sources: pixel-unshuffle and noise plane, Zhang, Zuo, Zhang, FFDNet, 2018; additive skips,
     Mao, Shen, Yang, 2016; residual learning, Zhang et al., DnCNN, 2017.
