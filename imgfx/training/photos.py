@@ -21,6 +21,7 @@ Photo = npt.NDArray[np.uint8]
 _HELD_OUT_EVERY = 40
 _HELD_OUT_MOST = 12
 _PICTURES_OF_RUNS = (".samples.png", ".curves.png")
+_FILES_OF_RUNS = (".safetensors", ".best.safetensors", ".state", ".metrics.jsonl")
 
 
 def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterator[Path]:
@@ -46,9 +47,9 @@ def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterato
 
 
 def _is_of_a_run(path: Path) -> bool:
-    """Whether it is a picture that belongs to the weights beside it."""
+    """Whether it is a picture that belongs to the run whose files are beside it."""
     stems = [path.name.removesuffix(end) for end in _PICTURES_OF_RUNS if path.name.endswith(end)]
-    return any(path.with_name(f"{stem}.safetensors").is_file() for stem in stems)
+    return any(path.with_name(stem + end).is_file() for stem in stems for end in _FILES_OF_RUNS)
 
 
 def load_photos(

@@ -39,15 +39,27 @@ def partners(
     found: dict[Path, list[Path]] = {}
     for path in _images(degraded):
         found.setdefault(path.relative_to(degraded).with_suffix(""), []).append(path)
-    return {path: _partner(path.relative_to(data), degraded, found, scale) for path in clean}
+    names = {path: path.relative_to(data) for path in clean}
+    times = Counter(name.with_suffix("") for name in names.values())
+    return {
+        path: _partner(name, degraded, found, scale, alone=times[name.with_suffix("")] == 1)
+        for path, name in names.items()
+    }
 
 
 def _partner(
-    path: Path, degraded: Path, found: Mapping[Path, list[Path]], scale: int | None
+    path: Path,
+    degraded: Path,
+    found: Mapping[Path, list[Path]],
+    scale: int | None,
+    *,
+    alone: bool,
 ) -> Path | str:
     stem = path.with_suffix("")
     here = found.get(stem) or found.get(stem.with_name(f"{stem.name}x{scale}"), [])
     exact = [file for file in here if file.suffix == path.suffix]
+    if here and not exact and not alone:
+        return f"{degraded / path}: no degraded image of this name, which several have"
     here = exact or here
     if len(here) == 1:
         return here[0]

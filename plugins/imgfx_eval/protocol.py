@@ -82,7 +82,7 @@ class Given(Protocol):
         height, width, channels = degraded.pixels.shape
         beyond = [n - scale * m for n, m in zip(clean.shape[:2], (height, width), strict=True)]
         if channels != clean.shape[2] or not all(0 <= n < scale for n in beyond):
-            times = f"{scale} times " if self.scale else ""
+            times = f"{scale} times " if scale > 1 else ""
             raise ImageError(
                 f"{path}: is {_size(clean)}, which is not {times}that of {partner}, "
                 f"{_size(degraded.pixels)}"
@@ -151,6 +151,7 @@ def given(partners: Mapping[Path, Path | str], scale: int | None) -> Given:
             ),
             partners=partners,
             baseline=lambda degraded: degraded,
+            scale=1,
         )
     return Given(
         convention=(

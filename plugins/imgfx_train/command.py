@@ -145,7 +145,10 @@ def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> 
     _refuse_contradictions(request)
     came = launch(catalog, request)
     if came is not None:
-        tell(f"stopped; go on with --resume --out {request.out}")
+        if request.out.with_suffix(".state").exists():
+            tell(f"stopped; go on with --resume --out {request.out}")
+        else:
+            tell("stopped before the first step; nothing is saved")
         raise click.exceptions.Exit(128 + came)  # what a shell reports of a signal
 
 

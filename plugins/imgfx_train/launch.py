@@ -151,7 +151,8 @@ def _refuse_loss(request: Request) -> None:
         TrainingError: something of it is there, or the run begins with its weights.
     """
     out = request.out
-    ends = (".safetensors", ".state", ".best.safetensors", ".metrics.jsonl")
+    ends = [".safetensors", ".state", ".best.safetensors", ".metrics.jsonl"]
+    ends += [".md", ".samples.png", ".curves.png"]
     for old in filter(Path.exists, map(out.with_suffix, ends)):
         if request.init is not None and old.samefile(request.init):
             raise TrainingError(f"--init {request.init}: would be replaced; choose another --out")

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imgfx_train.run import Run
     from imgfx_train.schedule import Length
+
+
+class _Stderr:
+    """Stderr, but that it cannot be written to does not end hours of training."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 @contextmanager
@@ -19,7 +35,9 @@ def shown(length: Length, *, quiet: bool) -> Iterator[Callable[[Run, Mapping[str
     total = 100.0 if length.minutes is not None else length.steps
     unit = "%" if length.minutes is not None else "step"
     layout = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
-    with tqdm(total=total, unit=unit, bar_format=layout, mininterval=1.0, disable=quiet) as bar:
+    with tqdm(
+        total=total, unit=unit, bar_format=layout, mininterval=1.0, disable=quiet, file=_Stderr()
+    ) as bar:
 
         def show(run: Run, losses: Mapping[str, float]) -> None:
             done = run.progress * (total or 0)

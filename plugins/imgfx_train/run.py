@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 
-from imgfx.errors import TrainingError
+from imgfx.errors import TrainingError, tell
 from imgfx.files import write_file, write_image
 from imgfx.image import Image
 from imgfx.model import Model, ModelSpec
@@ -191,10 +190,9 @@ class Run:
             )
         self._rate_scale *= 0.5
         if self._processes.leads:
-            click.echo(
+            tell(
                 f"step {failed}: non-finite loss of {network!r}; going back to step "
-                f"{self.learner.step} at half the learning rate",
-                err=True,
+                f"{self.learner.step} at half the learning rate"
             )
         return {}
 

@@ -266,6 +266,22 @@ def test_pairs_of_two_sizes_give_the_figures_of_images_that_are_shrunk(
     assert found["images"] == expected["images"]
 
 
+def test_pairs_of_one_size_are_sharpened_by_a_stage_of_many_scales(clean, noisy, weights, capfd):
+    words = ["superres-rednet", "--data", clean, "--degraded", noisy]
+    result = evaluated(capfd, *words, "--weights", weights["superres-rednet"])
+    assert len(result["images"]) == 3
+
+
+def test_clean_images_of_one_name_take_partners_of_their_own_kind(clean, noisy, weights, capfd):
+    write_image(clean / "gray.webp", Image(pixels(20, 24)))  # another picture than gray.png
+    words = ["--data", clean, "--degraded", noisy, "--weights", weights["denoise-ae"]]
+    result = evaluated(capfd, "denoise-ae", *words, code=3)
+    assert [row["image"] for row in result["images"]] == ["b", "deep/a", "gray.png"]
+    assert result["failed"][0].endswith(
+        "gray.webp: no degraded image of this name, which several have"
+    )
+
+
 def test_what_is_no_pair_is_named_and_the_others_measured(clean, noisy, weights, capfd):
     (noisy / "b.tif").unlink()
     write_image(noisy / "deep" / "a.png", Image(pixels(36, 38)))

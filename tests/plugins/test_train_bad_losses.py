@@ -19,8 +19,8 @@ def test_after_a_bad_loss_training_goes_on_from_the_good_state_at_half_the_rate(
     run = run_of(tmp_path, task, steps=10)
     run.execute(no_show)
     assert capsys.readouterr().err.splitlines() == [
-        "step 3: non-finite loss of 'line'; going back to step 0 at half the learning rate",
-        "step 2: non-finite loss of 'line'; going back to step 0 at half the learning rate",
+        "imgfx: step 3: non-finite loss of 'line'; going back to step 0 at half the learning rate",
+        "imgfx: step 2: non-finite loss of 'line'; going back to step 0 at half the learning rate",
     ]
     first = [rate_factor(s, s / 10, warmup=5, final=0) * 0.05 for s in range(10)]
     assert task.rates[:4] == pytest.approx(first[:4])

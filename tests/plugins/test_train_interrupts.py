@@ -31,6 +31,15 @@ def test_an_existing_run_is_neither_overwritten_nor_resumed_unasked(tmp_path, tr
     assert "a.state exists" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.md", "a.samples.png", "a.curves.png"])
+def test_no_file_that_a_run_would_write_is_replaced_unasked(tmp_path, train, capfd, name):
+    (tmp_path / name).write_text("my own notes")
+    assert train("denoise-ae", "photos", "--steps", "1") == 1
+    assert f"{name} exists" in capfd.readouterr().err
+    assert (tmp_path / name).read_text() == "my own notes"
+    assert train("denoise-ae", "photos", "--steps", "1", "--overwrite") == 0
+
+
 def test_a_run_that_began_with_weights_is_resumed_without_them(train):
     # The network's spec is in the state; it is not the model's own.
     assert train("denoise-ae", "photos", "--steps", "2") == 0
@@ -111,6 +120,21 @@ def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train, number):
     assert "of its length" in (tmp_path / "a.md").read_text()
     assert train("superres-rednet", "photos", "--steps", str(step + 2), "--resume", new=False) == 0
     assert recorded_steps()[-2:] == [step, step + 2]
+
+
+@pytest.mark.parametrize("log", ["full", "gone"])
+def test_a_log_that_cannot_be_written_does_not_end_training(tmp_path, shelf, log):
+    words = ["train", "denoise-ae", "--data", str(shelf / "photos"), "--out", "a.safetensors"]
+    words += ["--init", str(shelf / "denoise-ae.safetensors"), "--steps", "3", *QUICK]
+    if log == "full":
+        err = os.open("/dev/full", os.O_WRONLY)
+    else:
+        read, err = os.pipe()
+        os.close(read)
+    ended = subprocess.run([*PROGRAM, *words], cwd=tmp_path, stderr=err, timeout=120, check=False)
+    os.close(err)
+    assert ended.returncode == 0
+    assert facts(tmp_path / "a.safetensors")["steps"] == "3"
 
 
 @pytest.mark.parametrize(

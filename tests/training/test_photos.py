@@ -55,10 +55,11 @@ def test_a_file_is_found_once_however_its_folders_are_named(shelf):
     assert [path.name for path in image_paths(folders)] == ["a.JPG", "b.png", "c.webp"]
 
 
-def test_pictures_of_a_run_are_not_found_where_its_weights_are(tmp_path):
+@pytest.mark.parametrize("end", [".safetensors", ".best.safetensors", ".state", ".metrics.jsonl"])
+def test_pictures_of_a_run_are_not_found_where_its_files_are(tmp_path, end):
     write_photos(tmp_path, "m.samples.png", "m.curves.png", "m.png", "shop.samples.png")
     assert len(list(image_paths([tmp_path]))) == 4
-    (tmp_path / "m.safetensors").write_bytes(b"")
+    (tmp_path / f"m{end}").write_bytes(b"")
     found = image_paths([tmp_path])
     assert [path.name for path in found] == ["m.png", "shop.samples.png"]
 
