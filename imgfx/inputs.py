@@ -37,14 +37,14 @@ def without_own_outputs(
     for named in _named(options):
         noted.pop(named, None)
     read = {place_of(item.path) for item in items if item.path is not None}
+    beside = {path for path in around if os.path.realpath(path) == os.path.realpath(folder)}
 
     def is_own(item: Item) -> bool:
         opened = _opened(item)
         if item.path is None or opened not in around:
             return False
         made_of = noted.get(place_of(item.path))
-        beside = os.path.realpath(folder) == os.path.realpath(opened)
-        return made_of is not None and (made_of in read or not beside)
+        return made_of is not None and (made_of in read or opened not in beside)
 
     left = [item for item in items if not is_own(item)]
     if len(left) == items.count:
