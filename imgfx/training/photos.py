@@ -132,13 +132,21 @@ def random_crops(
 ) -> npt.NDArray[np.float32]:
     """(count, size, size, 3) in [0, 1]: uniform over photos and places, in the eight symmetries.
 
-    Photos need sides of at least `size`.
+    Photos with a side under `size` go on as in a mirror, as at an image's border.
     """
     crops = np.empty((count, size, size, 3), np.float32)
     for crop in crops:
-        photo = photos[int(rng.integers(len(photos)))]
+        photo = _mirrored(photos[int(rng.integers(len(photos)))], size)
         top = rng.integers(photo.shape[0] - size + 1)
         left = rng.integers(photo.shape[1] - size + 1)
         patch = np.rot90(photo[top : top + size, left : left + size], int(rng.integers(4)))
         crop[...] = float_from_pixels(patch[:, ::-1] if rng.integers(2) else patch)
     return crops
+
+
+def _mirrored(photo: Photo, size: int) -> Photo:
+    """The photo with sides of at least size."""
+    short = [max(0, size - side) for side in photo.shape[:2]]
+    if not any(short):
+        return photo
+    return np.pad(photo, [*((n // 2, n - n // 2) for n in short), (0, 0)], "symmetric")

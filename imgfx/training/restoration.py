@@ -213,18 +213,20 @@ def restoration_task(
     crop: int,
     loss: Loss = l1_loss,
     multiple: int = 24,
+    smallest: int | None = None,
 ) -> RestorationTask:
     """A task over folders of photos; some are held out for validation.
 
     Photos are validated on by their middles, of at most 192 pixels on a side, cropped so that both
     sides are multiples of `multiple`. 24 serves for scales of 2, 3 and 4, and for networks that
     halve up to three times; a network with `multiple_of=16` in its spec needs 48, or 16 alone if
-    it does not enlarge. Smaller photos are left out.
+    it does not enlarge. Photos with a side under `smallest`, or under `crop` where it is left out,
+    or under `multiple`, are not used.
 
     Raises:
         TrainingError: a missing folder, or too few usable photos.
     """
-    photos = load_photos(folders, exclude, smallest=max(crop, multiple))
+    photos = load_photos(folders, exclude, smallest=max(smallest or crop, multiple))
     training, validation = hold_out(photos)
     names = ", ".join(folder.resolve().name for folder in folders)
     if not training:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float32]
 
-_PATCH = 96
-"""Side of a patch: the network sees further, and beyond a patch's border there is nothing."""
+_PATCH = 192
+"""Side of a patch: the network sees 96 pixels far, and beyond a patch's border there is nothing."""
+_SMALLEST = 96
+"""Shorter side of a photo that is learned from; it goes on as in a mirror up to a patch's."""
 _LARGEST_SIGMA = 55.0
 """Of noise that the network must find out by itself; told, it learns up to FULL_SCALE."""
 _GRAY_SHARE = 0.1
@@ -87,7 +89,7 @@ def _noise_probe(sigma: int) -> Probe:
 def make_task(
     folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
 ) -> Task:
-    """Random 96x96 patches under Gaussian, sensor and JPEG noise, or none."""
+    """Random 192x192 patches under Gaussian, sensor and JPEG noise, or none."""
     return restoration_task(
         network,
         folders,
@@ -97,9 +99,10 @@ def make_task(
         probes=[_noise_probe(25), _noise_probe(15), _noise_probe(50)],
         batch_size=batch or RECIPE.batch,
         crop=_PATCH,
+        smallest=_SMALLEST,
     )
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=8, steps=60_000, rate=1e-3, muon=2.0, clip=0.5, warmup=300
+    task=make_task, metric="psnr", batch=4, steps=60_000, rate=1e-3, muon=2.0, clip=0.5, warmup=300
 )

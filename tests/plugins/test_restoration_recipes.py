@@ -17,7 +17,7 @@ from imgfx_superres_rednet import recipe as rednet
 from imgfx_superres_rednet.model import rednet_spec
 from imgfx_superres_rednet.network import build_network as rednet_network
 
-CROPS = {denoise: 96, rednet: 72}
+CROPS = {denoise: 192, rednet: 72}
 BOTH = pytest.mark.parametrize("recipe", [denoise, rednet], ids=["denoise-ae", "superres-rednet"])
 
 
@@ -30,7 +30,7 @@ def crops(count, size, seed=0):
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_pairs_have_the_shapes_ranges_and_depth_that_networks_need(recipe, seed):
-    channels, size = (4, 96) if recipe is denoise else (3, 48)
+    channels, size = (4, 192) if recipe is denoise else (3, 48)
     inputs, targets = recipe.degrade(crops(6, CROPS[recipe]), np.random.default_rng(seed))
     assert inputs.shape == (6, channels, size, size)
     assert targets.shape == (6, 3, size, size)

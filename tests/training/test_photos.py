@@ -185,6 +185,16 @@ def test_crops_come_in_all_eight_symmetries():
     assert counts.min() > 25  # 50 each on the mean
 
 
+def test_crops_of_a_photo_that_is_too_small_go_on_as_in_a_mirror():
+    narrow = np.arange(6 * 3, dtype=np.uint8).reshape(6, 3, 1).repeat(3, axis=2)
+    crops = random_crops([narrow], 50, 5, np.random.default_rng(0))
+    assert crops.shape == (50, 5, 5, 3)
+    mirrored = narrow[:, [0, 0, 1, 2, 2]]
+    expected = [s for top in (0, 1) for s in symmetries(mirrored[top : top + 5])]
+    for crop in np.rint(crops * 255):
+        assert any(np.array_equal(crop, e) for e in expected)
+
+
 def test_crops_come_from_everywhere_in_every_photo():
     wide = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6, 1).repeat(3, axis=2)
     tall = np.arange(100, 100 + 5 * 3, dtype=np.uint8).reshape(5, 3, 1).repeat(3, axis=2)

@@ -223,6 +223,15 @@ def test_photos_under_the_crop_are_not_enough(tmp_path):
         restoration_task(Brighter(), [tmp_path], [], **options(31))
 
 
+def test_smaller_photos_than_the_crop_are_used_where_the_recipe_says_so(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", Image(pixels(30 + number, 30)))
+    write_image(tmp_path / "tiny.png", Image(pixels(40, 29)))
+    task = restoration_task(Brighter(), [tmp_path], [], **options(50), smallest=30)
+    assert (len(task.training), len(task.validation)) == (2, 1)
+    assert {min(photo.shape[:2]) for photo in task.training} == {30}
+
+
 def test_photos_that_could_not_be_validated_on_are_not_enough(tmp_path):
     for number in range(3):
         write_image(tmp_path / f"{number}.png", Image(pixels(20 + number, 20)))
