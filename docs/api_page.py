@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "l1_loss", "psnr_loss", "shrink", "enlarge", "add_noise",
     ),
     "Engines": (
-        "Engine", "Request", "Choice", "Runner", "Compiler", "Program", "EngineCache",
+        "Engine", "ManyAtOnce", "Request", "Choice", "Runner", "Compiler", "Program", "EngineCache",
         "open_compiled", "processor_budget", "cuda_budget",
     ),
     "Runners": ("ChainRunner", "Work", "Blueprint", "Maker"),

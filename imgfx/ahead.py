@@ -35,6 +35,13 @@ class Loading:
         self._loaded: list[Image] = []
         self._future = pool.submit(lambda: self._loaded.append(load()))
 
+    @property
+    def pixels(self) -> int:
+        """Of the image, which is waited for; 0 of one that could not be loaded."""
+        if self._future.exception() is not None:
+            return 0
+        return self._loaded[0].height * self._loaded[0].width
+
     def take(self) -> Image:
         """The image, or the error that loading ended with."""
         self._future.result()

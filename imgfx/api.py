@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from imgfx.decoding import decode
     from imgfx.degradations import add_noise, enlarge, shrink
     from imgfx.encoding import encode
-    from imgfx.engines.base import Choice, Engine, Request, Runner
+    from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner
     from imgfx.engines.cache import EngineCache
     from imgfx.engines.compiled import Compiler, Program, open_compiled
     from imgfx.engines.memory import cuda_budget, processor_budget
@@ -95,6 +95,7 @@ _HOMES = {
     "Probe": "imgfx.training.restoration",
     "Program": "imgfx.engines.compiled",
     "Recipe": "imgfx.training.recipe",
+    "ManyAtOnce": "imgfx.engines.base",
     "Request": "imgfx.engines.base",
     "RestorationTask": "imgfx.training.restoration",
     "Runner": "imgfx.engines.base",
@@ -155,6 +156,7 @@ __all__ = [
     "Learner",
     "LoadedModel",
     "Maker",
+    "ManyAtOnce",
     "Metadata",
     "Model",
     "ModelSpec",

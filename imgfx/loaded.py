@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from imgfx.abreast import MOST_PIXELS
 from imgfx.alpha import enlarged_alpha, with_carried_colours
-from imgfx.engines.base import Choice, Engine, Request, Runner, Say
+from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner, Say
 from imgfx.engines.compiled import Unbuilt
 from imgfx.errors import ImageError, OutOfMemoryError
 from imgfx.image import Depth, Image, Pixels, pixels_from_float
@@ -18,6 +21,7 @@ from imgfx.model import Model, ModelSpec
 from imgfx.readers import enlarged_reader
 from imgfx.settings import Settings
 from imgfx.tiling import Limits, Reader, Window, run_tiled
+from imgfx.turns import Turns
 from imgfx.weights import Weights
 
 Float = npt.NDArray[np.float32]
@@ -45,9 +49,12 @@ class LoadedModel:
         self.model, self.weights = model, weights
         self.spec: ModelSpec = weights.spec
         self._engine, self._settings, self._note = engine, settings, note
-        self._lock = threading.Lock()
+        self._turns = Turns()
+        self._opening = threading.Lock()
         self._runner = runner
         self._exact: Runner | None = None
+        self._beside: Runner | None = None
+        self._shared, self._broken_off = 1, False
         self._pixels = runner.memory // self._bytes_per_pixel()
 
     @property
@@ -72,6 +79,26 @@ class LoadedModel:
     def built(self) -> bool:
         """False where it would have to be compiled first, and a dry run does not."""
         return not isinstance(self._runner, Unbuilt)
+
+    @property
+    def at_once(self) -> int:
+        """Images that it can make use of at a time, where they are small."""
+        if not isinstance(self._engine, ManyAtOnce) or self._settings.tile is not None:
+            return 1
+        return self._engine.at_once
+
+    def share(self, threads: int) -> None:
+        """From now on so many threads call it, at most `at_once`; before any of them does.
+
+        Small images then run side by side, each on its share of the processors; for a large one
+        the others wait.
+        """
+        self._shared, self._broken_off = threads, False
+        self._turns = Turns(threads)
+
+    def break_off(self) -> None:
+        """Has all threads fail at their next window, until it is shared anew."""
+        self._broken_off = True
 
     def restore(
         self,
@@ -106,11 +133,16 @@ class LoadedModel:
         if self.spec.channels == 1 and not image.is_gray:
             raise ImageError(f"{self.model.name}: takes gray images only, and this has colours")
         read = enlarged_reader(image, enlarge, self.spec.channels)
-        with self._lock:
+        if self._runs_beside(image, enlarge):
+            with self._turns.together(), contextlib.suppress(OutOfMemoryError, MemoryError):
+                result = _Result(image, read, enlarge, self.spec, strength)
+                self._run(self._one_beside(), read, image, enlarge, conditions, result)
+                return result.pixels
+        with self._turns.alone():
             result = _Result(image, read, enlarge, self.spec, strength)  # once, for all tries
             while True:
                 try:
-                    self._run(read, image, enlarge, conditions, result)
+                    self._run(self._runner, read, image, enlarge, conditions, result)
                 except OutOfMemoryError as error:
                     self._pixels = self._less(error)
                 except MemoryError:
@@ -119,15 +151,31 @@ class LoadedModel:
                 else:
                     return result.pixels
 
+    def _runs_beside(self, image: Image, enlarge: int) -> bool:
+        """Whether other images may run at the same time: not those whose windows need memory."""
+        pixels = enlarge**2 * image.height * image.width
+        return self._shared > 1 and pixels <= min(MOST_PIXELS, self._pixels // self._shared)
+
+    def _one_beside(self) -> Runner:
+        """The runner for several threads, opened for the first of them."""
+        with self._opening:
+            if self._beside is None:
+                assert self._engine is not None
+                choice = self.choice
+                request = Request(choice.device, choice.precision, self._note, at_once=self._shared)
+                self._beside = self._engine.open(self.model, self.weights, request)
+            return self._beside
+
     def _run(
         self,
+        runner: Runner,
         read: Reader,
         image: Image,
         enlarge: int,
         conditions: Sequence[float],
         result: _Result,
     ) -> None:
-        tile, runner = self._settings.tile, self._runner
+        tile = self._settings.tile
         limits = Limits(tile, pixels=self._pixels, side=runner.largest)
         if tile and runner.largest:
             # As much of the tile asked for as the engine takes.
@@ -137,7 +185,7 @@ class LoadedModel:
             limits = Limits(min(tile, room) if room > 0 else None, runner.largest, self._pixels)
         height, width = enlarge * image.height, enlarge * image.width
         run_tiled(
-            read, height, width, self.spec, self._sane, result.keep,
+            read, height, width, self.spec, partial(self._sane, runner), result.keep,
             limits=limits, batch=self._settings.batch or runner.batch, conditions=conditions,
         )  # fmt: skip
 
@@ -181,15 +229,17 @@ class LoadedModel:
         """(N, latent) -> (N, H, W, channels) float32."""
         # More than these no compiled engine takes at once where nothing else is asked for.
         most = self._settings.batch or max(AT_ONCE, self._runner.batch)
-        with self._lock:
+        with self._turns.alone():
             parts = [self._runner(latents[k : k + most]) for k in range(0, len(latents), most)]
         images = np.concatenate(parts)
         if not np.isfinite(images).all():
             raise ImageError(f"{self.model.name}: the network's output is not finite")
         return images.transpose(0, 2, 3, 1)
 
-    def _sane(self, batch: Float) -> Float:
-        output = self._runner(batch)
+    def _sane(self, runner: Runner, batch: Float) -> Float:
+        if self._broken_off:
+            raise ImageError(f"{self.model.name}: broken off")
+        output = runner(batch)
         number, _, height, width = batch.shape
         scale, channels = self.spec.scale, self.spec.channels
         if output.shape != (number, channels, scale * height, scale * width):
@@ -216,15 +266,16 @@ class LoadedModel:
         return bool(np.all(shift < _LARGEST_SHIFT))  # False for NaN and infinity too
 
     def _in_fp32(self, batch: Float, engine: Engine) -> Float:
-        if self._exact is None:
-            choice, settings = self._runner.choice, self._settings
-            request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
-            self._exact = engine.open(self.model, self.weights, request)
-        return self._exact(batch)
+        with self._opening:  # it takes one thread at a time
+            if self._exact is None:
+                choice, settings = self._runner.choice, self._settings
+                request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
+                self._exact = engine.open(self.model, self.weights, request)
+            return self._exact(batch)
 
     def close(self) -> None:
         """Frees the engines."""
-        for runner in (self._runner, self._exact):
+        for runner in (self._runner, self._exact, self._beside):
             if runner is not None:
                 runner.close()
 

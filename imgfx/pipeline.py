@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from imgfx.abreast import MOST_PIXELS, Abreast
 from imgfx.ahead import announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
@@ -45,9 +46,12 @@ class Chain:
         sink: Sink = started_stage(self.sink, session)[0]
         source: tuple[Items, Recorded | None] = started_stage(self.source, session)
         items, made = source
+        before = len(session.asked)
         filters = start_filters(self.filters, session)
+        parallel = all(stage.parallel for stage in self.filters)
+        abreast = Abreast(session.asked[before:] if parallel else ())
         record = recorder_of(filters, session, made)
-        return StartedChain(items, filters, sink, self.source.name, record)
+        return StartedChain(items, filters, sink, self.source.name, record, abreast)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class StartedChain:
     source: str = "source"
     """The source's name, for messages."""
     record: Recorder = field(default_factory=Recorder)
+    abreast: Abreast = field(default_factory=Abreast)
 
     def run(
         self,
@@ -86,7 +91,8 @@ class StartedChain:
 
         At most `jobs` images are decoded ahead and `jobs` are being encoded; they are written in
         order. Of a stream, whose images may come slowly, each is written before the next is waited
-        for. One image's failure is its own, unless `stop_on_error`.
+        for. Where the filters take several small images at a time, threads make one each.
+        One image's failure is its own, unless `stop_on_error`.
 
         Args:
             jobs: threads beside this one.
@@ -101,6 +107,7 @@ class StartedChain:
         """
         report = Report() if report is None else report
         ahead = 0 if self.items.count is None else jobs
+        at_once = self.abreast.begin(self.items.count)
 
         def settle(outcome: Outcome) -> bool:
             report.outcomes.append(outcome)
@@ -113,23 +120,36 @@ class StartedChain:
         # Of a stream the next image may be long in coming, and then there is nothing to finish.
         idle = interrupts.idle if interrupts and self.items.count is None else nullcontext
         left = left_of(enumerate(announced(self.items, self.source, idle)), ledger, settle)
-        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        with (
+            ThreadPoolExecutor(max_workers=max(1, jobs)) as pool,
+            ThreadPoolExecutor(max_workers=at_once) as workers,
+        ):
             waiting: deque[tuple[int, Item, Future[Made]]] = deque()
             try:
                 for index, item, loading in loaded_ahead(pool, left, ahead):
                     if stop():
                         report.stopped = True
                         break
-                    filtered = self._filtered(item, loading.take)
-                    waiting.append((index, item, pool.submit(self._encoded, filtered, index)))
-                    del filtered  # the image is the encoder's alone
-                    if len(waiting) > ahead and settle(self._placed(*waiting.popleft(), ledger)):
+                    if at_once > 1 and loading.pixels <= MOST_PIXELS:
+                        making = workers.submit(self._worked, item, loading.take, index)
+                    else:
+                        filtered = self._filtered(item, loading.take)
+                        making = pool.submit(self._encoded, filtered, index)
+                        del filtered  # the image is the encoder's alone
+                    waiting.append((index, item, making))
+                    most = ahead + at_once - 1
+                    if len(waiting) > most and settle(self._placed(*waiting.popleft(), ledger)):
                         return report
                 while waiting:
                     if settle(self._placed(*waiting.popleft(), ledger)):
                         return report
             finally:
+                if at_once > 1:
+                    self.abreast.break_off()
+                workers.shutdown(wait=True, cancel_futures=True)
                 pool.shutdown(wait=True, cancel_futures=True)
+                if at_once > 1:
+                    self.abreast.end()
         return report
 
     def make(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
@@ -140,6 +160,14 @@ class StartedChain:
         except (ImgfxError, BrokenPipeError) as failure:
             error = message(filtered.item, failure)
             return Made(filtered.item.name, None, filtered.seconds, error=error)
+
+    def _worked(self, item: Item, load: Callable[[], Image], index: int) -> Made:
+        """One image through the filters and into bytes, in one of several threads.
+
+        Raises:
+            ImgfxError: nothing more can be written.
+        """
+        return self._encoded(self._filtered(item, load), index)
 
     def _filtered(self, item: Item, load: Callable[[], Image]) -> _Filtered:
         """One image through the filters."""

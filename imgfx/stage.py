@@ -145,6 +145,8 @@ class Stage:
     """By a model's name: the sha256 that its weights must have."""
     full_name: str = ""
     """`package:name`, by which other processes make it; empty where they cannot."""
+    parallel: bool = False
+    """Of a filter: whether it may be called from several threads at a time, in any order."""
 
 
 class StageCommand(click.Command):
@@ -162,14 +164,14 @@ Start = Callable[..., Any]
 Decorator = Callable[[Start], StageCommand]
 
 
-def _stage(name: str, kind: Kind) -> Decorator:
+def _stage(name: str, kind: Kind, *, parallel: bool = False) -> Decorator:
     def decorate(function: Start) -> StageCommand:
         @functools.wraps(function)
         def callback(**options: Any) -> Stage:
             def start(session: Session) -> Any:
                 return function(session, **options)
 
-            return Stage(name, kind, start, options)
+            return Stage(name, kind, start, options, parallel=parallel)
 
         # Click keeps the help option that it first made, with or without -h as the parent had it.
         settings = {"help_option_names": ["-h", "--help"]}
@@ -190,17 +192,28 @@ def sink(name: str) -> Decorator:
     return _stage(name, "sink")
 
 
-def learned_filter(name: str) -> Decorator:
+def learned_filter(name: str, *, parallel: bool = False) -> Decorator:
     """Makes a filter of a function (session, **options) -> (Image -> Image).
 
     The outer function runs once, before the first image: load models there, with `session.load`,
     or hand over a network of your own to `session.adopt`. What they answer has `apply`.
+
+    Args:
+        name: the stage's.
+        parallel: the filter may be called from several threads at a time, in any order. A loaded
+            model may; a batch of small images is then faster.
     """
-    return _stage(name, "filter")
+    return _stage(name, "filter", parallel=parallel)
 
 
-def image_filter(name: str) -> Decorator:
-    """Makes a filter of a function (image, **options) -> Image."""
+def image_filter(name: str, *, parallel: bool = False) -> Decorator:
+    """Makes a filter of a function (image, **options) -> Image.
+
+    Args:
+        name: the stage's.
+        parallel: the function may be called from several threads at a time, in any order, as one
+            can that keeps nothing between images. It does not hold up a learned stage then.
+    """
 
     def decorate(function: Start) -> StageCommand:
         @functools.wraps(function)
@@ -208,7 +221,7 @@ def image_filter(name: str) -> Decorator:
             del session
             return functools.partial(_call_filter, function, options)
 
-        return _stage(name, "filter")(start)
+        return _stage(name, "filter", parallel=parallel)(start)
 
     return decorate
 
@@ -260,7 +273,7 @@ def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  #
         return functools.partial(loaded.apply, strength=strength)
 
     start.__doc__ = help or model.describe
-    command = learned_filter(name)(weights_option(start))
+    command = learned_filter(name, parallel=True)(weights_option(start))
     if spec.scale == 1:
         command.params.insert(0, _strength())
     return command

@@ -38,6 +38,9 @@ class Request:
     """Windows a call at most; None leaves it to the engine."""
     build: bool = True
     """False: what has not been compiled yet is not; its runner only tells the choice."""
+    at_once: int = 1
+    """Threads that will call the runner at a time; more than one only of engines that are
+    `ManyAtOnce`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class Choice:
 
 
 class Runner(Protocol):
-    """A model loaded on a device. Called from one thread at a time."""
+    """A model loaded on a device.
+
+    Called from `Request.at_once` threads at a time; from one, unless its engine is `ManyAtOnce`.
+    """
 
     choice: Choice
     batch: int
@@ -97,6 +103,14 @@ class Engine(Protocol):
                 for want of a device.
         """
         ...
+
+
+@runtime_checkable
+class ManyAtOnce(Protocol):
+    """An engine that runs several small windows at a time in less time than one after another."""
+
+    at_once: int
+    """How many suit this machine; `open` heeds `Request.at_once` up to that."""
 
 
 @runtime_checkable

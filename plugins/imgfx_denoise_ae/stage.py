@@ -34,7 +34,7 @@ class Sigma(_ParamType):
         return FiniteRange(0, FULL_SCALE).convert(value, param, ctx)
 
 
-@learned_filter("denoise-ae")
+@learned_filter("denoise-ae", parallel=True)
 @click.option(
     "--strength",
     type=FiniteRange(0, 1),

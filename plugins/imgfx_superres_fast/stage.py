@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgfx.session import Session
 
 
-@learned_filter("superres-fast")
+@learned_filter("superres-fast", parallel=True)
 @click.option(
     "--scale",
     type=click.Choice(["2", "3", "4"]),  # written out for completion

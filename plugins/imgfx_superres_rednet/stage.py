@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgfx.session import Session
 
 
-@learned_filter("superres-rednet")
+@learned_filter("superres-rednet", parallel=True)
 @click.option(
     "--scale",
     type=click.Choice(["1", "2", "3", "4"]),

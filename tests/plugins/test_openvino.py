@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -299,3 +300,34 @@ def test_an_interrupt_is_heard_after_networks_are_closed_in_any_order(cache, wei
         [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout) == (0, "2\n"), ended.stderr
+
+
+def test_several_threads_get_what_one_does(cache, weights):
+    alone = opened(weights)
+    engine = OpenVinoEngine()
+    assert engine.at_once == min(16, len(os.sched_getaffinity(0)))
+    model = TINY["superres-rednet"][0]
+    together = engine.open(model, load_weights(weights), Request("cpu", "fp32", at_once=3))
+    rng = np.random.default_rng(0)
+    batches = [rng.random((1, 3, 16 + n % 7, 40), dtype=np.float32) for n in range(30)]
+    with ThreadPoolExecutor(6) as pool:  # more than it was opened for wait
+        results = list(pool.map(together, batches))
+    for batch, result in zip(batches, results, strict=True):
+        np.testing.assert_allclose(result, alone(batch), atol=1e-6)
+    assert len(cache.entries()) == 1
+
+
+def test_a_batch_of_small_images_is_that_of_one_image_after_another(tmp_path, cache, weights):
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        size = (40, 56) if number % 5 else (800, 700)
+        cv2.imwrite(str(tmp_path / "in" / f"{number:02}.png"), pixels(*size))
+    line = [sys.executable, "-m", "imgfx", "open", "in", "superres-rednet", "--scale", "1"]
+    line += ["--weights", str(weights), "--engine", "openvino", "--precision", "fp32", "save"]
+    for target, more in (("one", ["--tile", "1024"]), ("several", [])):
+        subprocess.run([*line, target, *more], cwd=tmp_path, check=True, timeout=120)
+    names = sorted(path.name for path in (tmp_path / "in").iterdir())
+    for name in names:
+        one, several = (cv2.imread(str(tmp_path / t / name)) for t in ("one", "several"))
+        np.testing.assert_array_equal(one, several)
+    assert len(names) == 12

@@ -112,6 +112,16 @@ WRONG = {
         "repeat",
         "behind other images",
     ),
+    "something shared between threads": (
+        body(
+            "import time",
+            "wrong.size = pixels.shape",
+            "time.sleep(0.02)",
+            "pixels = pixels * (1 if wrong.size == pixels.shape else 0.9)",
+        ).replace('filter("wrong")', 'filter("wrong", parallel=True)'),
+        "parallel",
+        "4 threads get another image than one: leave out `parallel`",
+    ),
     "options that do not travel": (
         UNPICKLABLE.replace("np.float32(amount)", "np.float32(amount())"),
         "process",
@@ -136,13 +146,21 @@ def test_a_right_filter_passes_every_check(examined):
     statuses = {check: result.status for check, result in results.items()}
     assert statuses.pop("import") in ("pass", "warn")  # by the time that it took
     assert set(statuses.values()) == {"pass", "skip"}
-    assert [check for check, result in results.items() if result.status == "skip"] == ["tiles"]
+    skipped = [check for check, result in results.items() if result.status == "skip"]
+    assert skipped == ["tiles", "parallel"]
     assert failures(results.values()) == []
     assert list(results) == [
         "listing", "hooks", "import", "deprecations", "help", "start", "images", "dtype", "finite",
         "range", "rounding", "depth", "repeat", "alpha", "metadata", "name", "gray", "input",
-        "tiles", "process", "stdout", "pipe",
+        "tiles", "parallel", "process", "stdout", "pipe",
     ]  # fmt: skip
+
+
+def test_a_filter_that_takes_several_threads_is_run_in_several(examined):
+    results = examined(body().replace('filter("wrong")', 'filter("wrong", parallel=True)'))
+    assert failures(results.values()) == []
+    assert results["parallel"].status == "pass"
+    assert results["parallel"].reason == "4 threads, 12 images"
 
 
 @pytest.mark.parametrize(("source", "checks", "reason"), WRONG.values(), ids=WRONG)

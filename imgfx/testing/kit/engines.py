@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import numpy as np
+
 from imgfx.catalog import Catalog
 from imgfx.engines import gate
-from imgfx.engines.base import Builds, Engine, Request
+from imgfx.engines.base import Builds, Engine, ManyAtOnce, Request, Runner
 from imgfx.engines.choice import gpus
 from imgfx.engines.onnx import missing_packages, onnx_from_model
 from imgfx.engines.torch_engine import TorchEngine
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _REFERENCE = "torch"
+_APART = 1e-3
+"""By which results may differ from those of another number of threads."""
 _CACHE = "IMGFX_CACHE"
 """Environment: where compiled engines are kept; those of the checks go away with them."""
 
@@ -97,12 +102,38 @@ def _measured(engine: Engine, model: Model, weights: Weights, device: str) -> Fi
     runner = engine.open(model, weights, Request(device))
     try:
         psnr = gate.agreement(runner, reference, weights.spec)
+        trouble = _of_threads(engine, model, weights, runner)
     finally:
         runner.close()
         reference.close()
     limit = gate.LIMITS[runner.choice.precision]
     found = f"{psnr:.0f} dB in {runner.choice.precision}"
-    return passed(found) if psnr >= limit else failed(f"{found}, and {limit:.0f} dB are asked for")
+    if psnr < limit:
+        return failed(f"{found}, and {limit:.0f} dB are asked for")
+    return failed(trouble) if trouble else passed(found)
+
+
+def _of_threads(engine: Engine, model: Model, weights: Weights, alone: Runner) -> str:
+    """What is wrong where several threads call at a time; empty if nothing, or one only may."""
+    spec = weights.spec
+    if not isinstance(engine, ManyAtOnce) or engine.at_once < 2 or spec.latent:
+        return ""
+    threads = engine.at_once
+    choice = alone.choice
+    together = engine.open(
+        model, weights, Request(choice.device, choice.precision, at_once=threads)
+    )
+    rng = np.random.default_rng(3)
+    planes = spec.channels + len(spec.conditions)
+    sides = [spec.multiple_of * (8 + n % 5) for n in range(4 * threads)]
+    batches = [rng.random((1, planes, side, side), dtype=np.float32) for side in sides]
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(together, batches))
+    finally:
+        together.close()
+    off = max(float(np.abs(m - alone(b)).max()) for m, b in zip(made, batches, strict=True))
+    return f"{threads} threads get other results than one, by {off:.2g}" if off > _APART else ""
 
 
 def protocol(subject: Subject) -> Finding:

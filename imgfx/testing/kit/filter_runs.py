@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ _TILE = 48
 _TILED = 2e-5
 """By which tiles and the whole may differ: fp32 adds up in another order for another size."""
 _ELSEWHERE = 1e-5
+_THREADS = 4
+_PARALLEL = ("rgb", "gray", "37x53")
 _CPU = ("--device", "cpu", "--engine", "torch", "--precision", "fp32")
 
 
@@ -55,6 +58,30 @@ def _with_tile(subject: FilterSubject, image: Image, tile: int) -> Image:
     if trial.result is None:
         raise NotReadyError(f"--tile {tile}: {trial.error}")
     return trial.result
+
+
+def parallel(subject: FilterSubject) -> Finding:
+    """Several threads at a time get what one alone does, where the stage says that they may."""
+    if not subject.bound().parallel:
+        return skipped("one image at a time: it does not say `parallel=True`")
+    if filters.repeat(subject).status != "pass":
+        raise NotReadyError("what it makes is not the same each time")
+    expected = [subject.result(key) for key in _PARALLEL]
+    with (
+        TrialSession(subject.folder) as opened,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        apply = subject.bound().start(opened)
+        samples = [sample_images()[key] for key in _PARALLEL] * _THREADS
+        made = list(pool.map(lambda image: tried(apply, image), samples))
+    for number, trial in enumerate(made):
+        alone = expected[number % len(expected)]
+        if trial.result is None:
+            return failed(f"in {_THREADS} threads: {trial.error}")
+        same = trial.result.pixels.shape == alone.pixels.shape
+        if not same or difference(trial.result, alone).largest > 0:
+            return failed(f"{_THREADS} threads get another image than one: leave out `parallel`")
+    return passed(f"{_THREADS} threads, {len(made)} images")
 
 
 @dataclass(frozen=True)
@@ -168,6 +195,7 @@ def _damaged(png: bytes) -> bytes:
 
 CHECKS = [
     Check("tiles", tiles),
+    Check("parallel", parallel),
     Check("process", process),
     Check("stdout", stdout),
     Check("pipe", pipe),
