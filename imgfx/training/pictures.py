@@ -73,24 +73,23 @@ def idx_files(folder: Path) -> list[Path]:
 def load_pictures(
     folders: Sequence[Path], exclude: Sequence[str], size: int, channels: int
 ) -> Pictures:
-    """All images of the folders, centre-cropped and resized to size x size.
+    """All images of the folders, each file once, centre-cropped and resized to size x size.
 
     Raises:
         TrainingError: a missing folder, damaged files, or too few images.
     """
-    parts = []
+    sheets: dict[Path, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: no such folder of training data")
-        files = idx_files(folder)
-        if files:
-            sheets = [image for file in files for image in read_idx_images(file)[..., None]]
-            fitted = [_fit(image, size, channels) for image in sheets]
-        else:
-            # Fitted as they are read: a large collection of large photos need not fit in memory.
-            fit = partial(_fit, size=size, channels=channels)
-            fitted = list(load_photos([folder], exclude, fewest=1, fit=fit).values())
-        parts.append(np.stack(fitted))
+        sheets[folder] = idx_files(folder)
+    files = dict.fromkeys(file.resolve() for found in sheets.values() for file in found)
+    fit = partial(_fit, size=size, channels=channels)
+    parts = [np.stack([fit(image) for image in read_idx_images(f)[..., None]]) for f in files]
+    photographed = [folder for folder, found in sheets.items() if not found]
+    if photographed:
+        # Fitted as they are read: a large collection of large photos need not fit in memory.
+        parts.append(np.stack(list(load_photos(photographed, exclude, fewest=1, fit=fit).values())))
     images = np.concatenate(parts)
     if len(images) < _FEWEST:
         where = ", ".join(map(str, folders))
@@ -102,6 +101,12 @@ def split_pictures(pictures: Pictures) -> tuple[Pictures, Pictures]:
     """(held out, the others): the first tenth, or of 60,000 and more the first 10,000."""
     count = _TEST_SET if len(pictures) >= 6 * _TEST_SET else len(pictures) // 10
     return pictures[:count], pictures[count:]
+
+
+def without_copies(pictures: Pictures, others: Pictures) -> Pictures:
+    """The pictures that are not among others, pixel by pixel."""
+    known = {picture.tobytes() for picture in others}
+    return pictures[[picture.tobytes() not in known for picture in pictures]]
 
 
 def grid(pictures: Pictures, columns: int) -> npt.NDArray[np.uint8]:

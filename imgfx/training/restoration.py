@@ -162,6 +162,11 @@ class RestorationTask:
         Raises:
             TrainingError: a missing folder, none with usable photos, or none left to train on.
         """
+        for folder in folders:
+            if not folder.is_dir():
+                raise TrainingError(
+                    f"{folder}: no such folder to validate on; name another with --validation"
+                )
         validation = list(load_photos(folders, smallest=self.multiple, fewest=1).values())
         training = without([*self.training, *self.validation], validation)
         if not training:

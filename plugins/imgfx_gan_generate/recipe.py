@@ -12,9 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from imgfx.errors import TrainingError
 from imgfx.image import float_from_pixels, pixels_from_float
 from imgfx.set_metrics import sliced_wasserstein
-from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures
+from imgfx.training.pictures import (
+    Pictures,
+    grid,
+    load_pictures,
+    split_pictures,
+    without_copies,
+)
 from imgfx.training.recipe import Arrays, Learner, Recipe, Rng, Task, Tensors
 from imgfx_gan_generate.augment import shifted
 from imgfx_gan_generate.networks import Discriminator, Generator
@@ -122,7 +129,11 @@ def make_task(
     assert isinstance(network, Generator)
     spec = network.spec
     size = spec.options["size"]
-    held_out, training = split_pictures(load_pictures(folders, exclude, size, spec.channels))
+    held_out, others = split_pictures(load_pictures(folders, exclude, size, spec.channels))
+    training = without_copies(others, held_out)
+    if not len(training):
+        where = ", ".join(map(str, folders))
+        raise TrainingError(f"{where}: all images are copies of ones held out; add others")
     opponent = Discriminator(size, spec.channels, variant.judge_width, variant.halvings)
     names = ", ".join(folder.resolve().name for folder in folders)
     return GanTask(network, opponent, training, held_out, variant, batch or _BATCH, names)

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     metavar="RATE",
     help="Peak learning rate.  [default: the recipe's]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="[default: 0]")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
@@ -121,10 +121,8 @@ if TYPE_CHECKING:
 @click.option(
     "--validate-every",
     type=FiniteRange(0, min_open=True),
-    default=5.0,
     metavar="MIN",
-    show_default=True,
-    help="Minutes between validations.",
+    help="Minutes between validations.  [default: 5]",
 )
 @click.pass_obj
 def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> None:

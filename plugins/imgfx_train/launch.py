@@ -14,7 +14,14 @@ import click
 from imgfx.errors import TrainingError, confined, tell
 from imgfx.interrupts import is_ignored
 from imgfx_train.progress import shown
-from imgfx_train.request import Request, as_begun, command_line, processor, remembered
+from imgfx_train.request import (
+    Request,
+    as_begun,
+    command_line,
+    processor,
+    remembered,
+    with_defaults,
+)
 from imgfx_train.sizes import sized_model
 
 if TYPE_CHECKING:
@@ -42,6 +49,8 @@ def launch(catalog: Catalog, request: Request) -> int | None:
     state = _state(model, request)
     if state is not None:
         request = as_begun(request, state)
+    request = with_defaults(request)
+    assert request.seed is not None
     with confined(f"the recipe of {model.name}"):
         recipe = _recipe(model.recipe(), request)
     device = choose_device(request.device)
@@ -236,6 +245,8 @@ def _plan(
         **({"teachers": " ".join(request.teachers)} if request.teachers else {}),
         **({"beginning": request.beginning} if request.beginning else {}),
     }
+    assert request.seed is not None
+    assert request.validate_every is not None
     return Plan(
         model, spec, recipe, request.out, length, request.seed,
         checkpoint_seconds=45.0, validate_seconds=60 * request.validate_every, facts=facts,

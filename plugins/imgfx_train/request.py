@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imgfx.errors import TrainingError
+
 if TYPE_CHECKING:
     from imgfx_train.processes import Processes
+
+VALIDATE_EVERY = 5.0
+"""Minutes, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Request:
     minutes: float | None
     batch: int | None
     rate: float | None
-    seed: int
+    seed: int | None
     device: str
     precision: str
     threads: int | None
@@ -40,7 +45,8 @@ class Request:
     resume: bool
     overwrite: bool
     licence: tuple[str, ...]
-    validate_every: float
+    validate_every: float | None
+    """Minutes."""
     began: str = ""
     """Of a resumed run: the words of its first line that say from which weights."""
 
@@ -62,12 +68,25 @@ def remembered(request: Request) -> dict[str, Any]:
         "exclude": list(request.exclude),
         "licence": list(request.licence),
         "size": dict(request.size),
+        "validate_every": request.validate_every,
     }
 
 
+def with_defaults(request: Request) -> Request:
+    """The request with a number wherever neither the line nor an earlier one gives one."""
+    every = VALIDATE_EVERY if request.validate_every is None else request.validate_every
+    return dataclasses.replace(request, seed=request.seed or 0, validate_every=every)
+
+
 def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
-    """The request with what the run was begun with, wherever nothing else is asked for."""
+    """The request with what the run was begun with, wherever nothing else is asked for.
+
+    Raises:
+        TrainingError: another seed is asked for, when much has been drawn from the first.
+    """
     begun = state.get("begun", {})
+    if request.seed is not None and request.seed != begun.get("seed", request.seed):
+        raise TrainingError(f"--seed: the run was begun with {begun['seed']}; leave it out")
     if request.steps is None and request.minutes is None:
         request = dataclasses.replace(
             request, steps=begun.get("steps"), minutes=begun.get("minutes")
@@ -80,6 +99,7 @@ def as_begun(request: Request, state: Mapping[str, Any]) -> Request:
         if request.precision == "auto"
         else request.precision,
         seed=begun.get("seed", request.seed),
+        validate_every=request.validate_every or begun.get("validate_every"),
         teachers=request.teachers or tuple(str(begun.get("teachers", "")).split()),
         began=str(begun.get("beginning", "")),
         validation=request.validation or tuple(map(Path, begun.get("validation", ()))),

@@ -148,7 +148,7 @@ def test_a_resumed_run_validates_leaves_out_and_says_what_it_did_before(
 def test_a_state_of_an_older_version_is_resumed(tmp_path, train):
     assert train("superres-rednet", "photos", "--steps", "1") == 0
     state = dict(load_state(tmp_path / "a.state", REDNET))
-    for name in ("validation", "exclude", "licence", "size"):
+    for name in ("validation", "exclude", "licence", "size", "validate_every"):
         del state["begun"][name]
     save_state(tmp_path / "a.state", state)
     assert train("superres-rednet", "photos", "--steps", "2", "--resume", new=False) == 0

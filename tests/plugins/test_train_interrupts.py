@@ -12,7 +12,7 @@ from support_training import QUICK, digest, facts, recorded_steps
 
 from imgfx_superres_rednet.model import MODEL as REDNET
 from imgfx_train.launch import _interrupts as interrupts_of_launch
-from imgfx_train.request import Request, as_begun
+from imgfx_train.request import Request, as_begun, with_defaults
 from imgfx_train.state import load_state
 
 
@@ -119,7 +119,7 @@ def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train, number):
     assert recorded_steps()[-1] == step == int(facts()["steps"])
     assert "of its length" in (tmp_path / "a.md").read_text()
     assert train("superres-rednet", "photos", "--steps", str(step + 2), "--resume", new=False) == 0
-    assert recorded_steps()[-2:] == [step, step + 2]
+    assert recorded_steps()[-3:] == [step, step + 1, step + 2]  # as often as before
 
 
 @pytest.mark.parametrize("log", ["full", "gone"])
@@ -154,6 +154,31 @@ def test_a_resumed_run_keeps_its_length_where_no_other_is_given(
     request = Request(**{**nothing, "precision": "auto", "teachers": (), **asked})
     resumed = as_begun(request, load_state(tmp_path / "a.state", REDNET))
     assert (resumed.steps, resumed.minutes) == length
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "used"),
+    [
+        ((), {}, (0, 5.0)),
+        (("--seed", "7", "--validate-every", "0.5"), {}, (7, 0.5)),
+        (("--seed", "7", "--validate-every", "0.5"), {"seed": 7, "validate_every": 2.0}, (7, 2.0)),
+    ],
+)
+def test_a_resumed_run_keeps_its_seed_and_when_it_validates(tmp_path, train, begun, asked, used):
+    assert train("superres-rednet", "photos", "--steps", "1", *begun) == 0
+    nothing = {field.name: None for field in dataclasses.fields(Request)}
+    request = Request(**{**nothing, "precision": "auto", "teachers": (), **asked})
+    state = load_state(tmp_path / "a.state", REDNET)
+    resumed = with_defaults(as_begun(request, state))
+    assert (resumed.seed, resumed.validate_every) == used
+
+
+def test_a_resumed_run_takes_no_other_seed(train, capfd):
+    assert train("superres-rednet", "photos", "--steps", "1", "--seed", "3") == 0
+    words = ["--steps", "2", "--resume", "--seed"]
+    assert train("superres-rednet", "photos", *words, "4", new=False) == 1
+    assert "--seed: the run was begun with 3; leave it out" in capfd.readouterr().err
+    assert train("superres-rednet", "photos", *words, "3", new=False) == 0
 
 
 def test_a_kill_loses_nothing_that_was_saved(tmp_path, shelf, train):

@@ -40,6 +40,7 @@ from imgfx.plugins import Registry
         (["--init", "nowhere.safetensors"], 2, "nowhere.safetensors"),
         (["--init", "{rednet}"], 1, "weights of 'rednet-1', but denoise-ae needs"),
         (["--data", "nowhere"], 1, "nowhere: no such folder of training data"),
+        (["--validation", "nowhere"], 1, "nowhere: no such folder to validate on; name another"),
         (["--exclude", "*"], 1, "photos: 0 usable images, at least 2 needed"),
     ],
 )

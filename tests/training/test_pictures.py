@@ -18,6 +18,7 @@ from imgfx.training.pictures import (
     read_idx_images,
     read_idx_labels,
     split_pictures,
+    without_copies,
 )
 
 
@@ -107,6 +108,26 @@ def test_folders_are_counted_together_and_damaged_pictures_left_out(tmp_path, ca
     images = load_pictures([tmp_path / "one", tmp_path / "two"], ["032.*"], 8, 1)
     assert images.shape == (33 + 31, 8, 8, 1)
     assert "000.png" in capsys.readouterr().err
+
+
+def test_files_that_are_reached_twice_count_once(tmp_path):
+    write_folder(tmp_path / "all" / "one", 34)
+    write_folder(tmp_path / "all", 33, size=(20, 12))
+    folders = [tmp_path / "all" / "one", tmp_path / "all", tmp_path / "all" / ".." / "all"]
+    assert len(load_pictures(folders, [], 8, 1)) == 34 + 33
+    (tmp_path / "idx").mkdir()
+    (tmp_path / "idx" / "train-images-idx3-ubyte").write_bytes(idx_bytes(digits(70)))
+    twice = [tmp_path / "idx", tmp_path / "idx"]
+    assert len(load_pictures(twice, [], 8, 1)) == 70
+    assert len(load_pictures([*twice, *folders], [], 8, 1)) == 70 + 34 + 33
+
+
+def test_copies_of_what_is_held_out_are_no_training_data():
+    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2)
+    left = without_copies(pictures, pictures[[3, 7]])
+    assert left[:, 0, 0, 0].tolist() == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert left.shape == (8, 4, 4, 1)
+    assert without_copies(pictures, pictures).shape == (0, 4, 4, 1)
 
 
 @pytest.mark.parametrize(
