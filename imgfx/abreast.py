@@ -1,19 +1,50 @@
-"""How many images may be in a chain's filters at a time."""
+"""Small images that are in a chain's filters several at a time, each in a thread of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from imgfx.ahead import Loading
     from imgfx.session import LoadedModel
 
 MOST_PIXELS = 1 << 19
-"""Of an image that is run beside others. On two processors that gains a sixth at 320x240, nothing
+"""Of an image that is run beside others. On two processors that gains a tenth at 320x240, nothing
 at 640x480; of more processors one image occupies fewer."""
 _FEWEST = 8
 """Images of a run that it pays for: what runs them is opened a second time."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Workers:
+    """The threads; none where there is but one image at a time."""
+
+    def __init__(self, threads: int, pool: ThreadPoolExecutor) -> None:
+        self.threads = threads
+        self._pool = pool
+        self._unfinished: set[Future[object]] = set()
+
+    def take(self, loading: Loading) -> bool:
+        """Whether an image, which is waited for, is for them."""
+        return self.threads > 1 and loading.pixels <= MOST_PIXELS
+
+    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Work for the next thread that has none."""
+        future = self._pool.submit(work, *args, **kwargs)
+        self._unfinished.add(future)  # type: ignore[arg-type]
+        future.add_done_callback(self._unfinished.discard)
+        return future
+
+    def took_back(self, future: Future[T]) -> bool:
+        """Whether it is work of theirs that none has begun; then none will."""
+        return future in self._unfinished and future.cancel()
 
 
 @dataclass(frozen=True)
@@ -21,22 +52,36 @@ class Abreast:
     """The models of a chain whose filters all take several threads; none where one does not."""
 
     models: Sequence[LoadedModel] = ()
+    _ended: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self, images: int | None) -> int:
-        """Threads for a run of so many images, or of a stream (None); the models are told."""
+    @property
+    def broken_off(self) -> bool:
+        """Whether nobody waits any more for what threads are still at."""
+        return self._ended.is_set()
+
+    @contextmanager
+    def working(self, images: int | None) -> Iterator[Workers]:
+        """Threads for a run of so many images, or of a stream (None).
+
+        At the end they are waited for; an image that one is still at fails at the next filter or
+        window.
+        """
         threads = min((loaded.at_once for loaded in self.models), default=1)
-        if images is None or images < _FEWEST or threads == 1:
-            return 1
-        for loaded in self.models:
-            loaded.share(threads)
-        return threads
-
-    def break_off(self) -> None:
-        """Has threads that are still at work fail at their next window: nobody waits for them."""
-        for loaded in self.models:
-            loaded.break_off()
-
-    def end(self) -> None:
-        """The threads have ended; from now on one calls, as before."""
-        for loaded in self.models:
-            loaded.share(1)
+        if images is None or images < _FEWEST or threads < 2:
+            threads = 1
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            if threads == 1:
+                yield Workers(threads, pool)
+                return
+            for loaded in self.models:
+                loaded.share(threads)
+            try:
+                yield Workers(threads, pool)
+            finally:
+                self._ended.set()
+                for loaded in self.models:
+                    loaded.break_off()
+                pool.shutdown(wait=True, cancel_futures=True)
+                for loaded in self.models:
+                    loaded.share(1)
+                self._ended.clear()

@@ -37,10 +37,13 @@ class Loading:
 
     @property
     def pixels(self) -> int:
-        """Of the image, which is waited for; 0 of one that could not be loaded."""
+        """Of the image, which is waited for; 0 where there is none."""
         if self._future.exception() is not None:
             return 0
-        return self._loaded[0].height * self._loaded[0].width
+        from imgfx.image import Image
+
+        image: object = self._loaded[0]  # a source is a plugin, and may answer anything
+        return image.height * image.width if isinstance(image, Image) else 0
 
     def take(self) -> Image:
         """The image, or the error that loading ended with."""

@@ -203,7 +203,7 @@ _END = Stage("end", "sink", lambda _session: None)
 
 def _rounding() -> Stage:
     """What a pipe does to pixels."""
-    return Stage("pipe", "filter", lambda _session: _rounded, step=PIPE)
+    return Stage("pipe", "filter", lambda _session: _rounded, step=PIPE, parallel=True)
 
 
 def _rounded(image: Image) -> Image:

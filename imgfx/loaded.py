@@ -14,7 +14,7 @@ from imgfx.abreast import MOST_PIXELS
 from imgfx.alpha import enlarged_alpha, with_carried_colours
 from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner, Say
 from imgfx.engines.compiled import Unbuilt
-from imgfx.errors import ImageError, OutOfMemoryError
+from imgfx.errors import EngineError, ImageError, OutOfMemoryError
 from imgfx.image import Depth, Image, Pixels, pixels_from_float
 from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
@@ -50,11 +50,11 @@ class LoadedModel:
         self.spec: ModelSpec = weights.spec
         self._engine, self._settings, self._note = engine, settings, note
         self._turns = Turns()
-        self._opening = threading.Lock()
+        self._in_fp32_lock = threading.Lock()
         self._runner = runner
         self._exact: Runner | None = None
-        self._beside: Runner | None = None
-        self._shared, self._broken_off = 1, False
+        self._shared_runner: Runner | None = None
+        self._threads, self._broken_off = 1, False
         self._pixels = runner.memory // self._bytes_per_pixel()
 
     @property
@@ -91,10 +91,12 @@ class LoadedModel:
         """From now on so many threads call it, at most `at_once`; before any of them does.
 
         Small images then run side by side, each on its share of the processors; for a large one
-        the others wait.
+        the others wait. With 1 all is as it was.
         """
-        self._shared, self._broken_off = threads, False
+        self._threads, self._broken_off = threads, False
         self._turns = Turns(threads)
+        if threads > 1 and self._shared_runner is None:
+            self._open_shared(threads)
 
     def break_off(self) -> None:
         """Has all threads fail at their next window, until it is shared anew."""
@@ -133,10 +135,10 @@ class LoadedModel:
         if self.spec.channels == 1 and not image.is_gray:
             raise ImageError(f"{self.model.name}: takes gray images only, and this has colours")
         read = enlarged_reader(image, enlarge, self.spec.channels)
-        if self._runs_beside(image, enlarge):
+        if self._shared_runner is not None and self._runs_beside(image, enlarge):
             with self._turns.together(), contextlib.suppress(OutOfMemoryError, MemoryError):
                 result = _Result(image, read, enlarge, self.spec, strength)
-                self._run(self._one_beside(), read, image, enlarge, conditions, result)
+                self._run(self._shared_runner, read, image, enlarge, conditions, result)
                 return result.pixels
         with self._turns.alone():
             result = _Result(image, read, enlarge, self.spec, strength)  # once, for all tries
@@ -154,17 +156,18 @@ class LoadedModel:
     def _runs_beside(self, image: Image, enlarge: int) -> bool:
         """Whether other images may run at the same time: not those whose windows need memory."""
         pixels = enlarge**2 * image.height * image.width
-        return self._shared > 1 and pixels <= min(MOST_PIXELS, self._pixels // self._shared)
+        return self._threads > 1 and pixels <= min(MOST_PIXELS, self._pixels // self._threads)
 
-    def _one_beside(self) -> Runner:
-        """The runner for several threads, opened for the first of them."""
-        with self._opening:
-            if self._beside is None:
-                assert self._engine is not None
-                choice = self.choice
-                request = Request(choice.device, choice.precision, self._note, at_once=self._shared)
-                self._beside = self._engine.open(self.model, self.weights, request)
-            return self._beside
+    def _open_shared(self, threads: int) -> None:
+        """Opens the network for several threads; if it cannot be, images go on running alone."""
+        assert self._engine is not None
+        choice, batch = self.choice, self._settings.batch
+        request = Request(choice.device, choice.precision, self._note, None, batch, at_once=threads)
+        try:
+            self._shared_runner = self._engine.open(self.model, self.weights, request)
+        except (EngineError, MemoryError) as error:
+            why = error.format_message() if isinstance(error, EngineError) else "too little memory"
+            self._note(f"{self.model.name}: {why}; images run one at a time")
 
     def _run(
         self,
@@ -266,7 +269,7 @@ class LoadedModel:
         return bool(np.all(shift < _LARGEST_SHIFT))  # False for NaN and infinity too
 
     def _in_fp32(self, batch: Float, engine: Engine) -> Float:
-        with self._opening:  # it takes one thread at a time
+        with self._in_fp32_lock:  # it takes one thread at a time
             if self._exact is None:
                 choice, settings = self._runner.choice, self._settings
                 request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
@@ -275,7 +278,7 @@ class LoadedModel:
 
     def close(self) -> None:
         """Frees the engines."""
-        for runner in (self._runner, self._exact, self._beside):
+        for runner in (self._runner, self._exact, self._shared_runner):
             if runner is not None:
                 runner.close()
 

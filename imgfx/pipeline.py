@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imgfx.abreast import MOST_PIXELS, Abreast
+from imgfx.abreast import Abreast
 from imgfx.ahead import announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
@@ -91,8 +91,8 @@ class StartedChain:
 
         At most `jobs` images are decoded ahead and `jobs` are being encoded; they are written in
         order. Of a stream, whose images may come slowly, each is written before the next is waited
-        for. Where the filters take several small images at a time, threads make one each.
-        One image's failure is its own, unless `stop_on_error`.
+        for. Where the filters take several small images at a time, threads filter and encode one
+        each. One image's failure is its own, unless `stop_on_error`.
 
         Args:
             jobs: threads beside this one.
@@ -107,7 +107,6 @@ class StartedChain:
         """
         report = Report() if report is None else report
         ahead = 0 if self.items.count is None else jobs
-        at_once = self.abreast.begin(self.items.count)
 
         def settle(outcome: Outcome) -> bool:
             report.outcomes.append(outcome)
@@ -122,34 +121,30 @@ class StartedChain:
         left = left_of(enumerate(announced(self.items, self.source, idle)), ledger, settle)
         with (
             ThreadPoolExecutor(max_workers=max(1, jobs)) as pool,
-            ThreadPoolExecutor(max_workers=at_once) as workers,
+            self.abreast.working(self.items.count) as workers,
         ):
             waiting: deque[tuple[int, Item, Future[Made]]] = deque()
+            most = ahead + workers.threads - 1
             try:
                 for index, item, loading in loaded_ahead(pool, left, ahead):
                     if stop():
                         report.stopped = True
+                        waiting = deque(w for w in waiting if not workers.took_back(w[2]))
                         break
-                    if at_once > 1 and loading.pixels <= MOST_PIXELS:
+                    if workers.take(loading):
                         making = workers.submit(self._worked, item, loading.take, index)
                     else:
                         filtered = self._filtered(item, loading.take)
                         making = pool.submit(self._encoded, filtered, index)
                         del filtered  # the image is the encoder's alone
                     waiting.append((index, item, making))
-                    most = ahead + at_once - 1
                     if len(waiting) > most and settle(self._placed(*waiting.popleft(), ledger)):
                         return report
                 while waiting:
                     if settle(self._placed(*waiting.popleft(), ledger)):
                         return report
             finally:
-                if at_once > 1:
-                    self.abreast.break_off()
-                workers.shutdown(wait=True, cancel_futures=True)
-                pool.shutdown(wait=True, cancel_futures=True)
-                if at_once > 1:
-                    self.abreast.end()
+                pool.shutdown(wait=False, cancel_futures=True)  # waited for at the end of `with`
         return report
 
     def make(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
@@ -177,6 +172,8 @@ class StartedChain:
             started = time.monotonic()
             carried = carried_by(image)
             for apply in self.filters:
+                if self.abreast.broken_off:
+                    raise ImageError("broken off")
                 image = apply(image)
             image = self.record(image, item, carried)
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's

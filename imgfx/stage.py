@@ -95,7 +95,7 @@ class Sink(Protocol):
         ...
 
     def encode(self, image: Image, item: Item, index: int) -> tuple[bytes, tuple[str, ...]]:
-        """The image as bytes, with notes on what was lost; may run in another thread."""
+        """The image as bytes, with notes on what was lost; several threads at a time."""
         ...
 
     def write(self, data: bytes, item: Item, index: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from imgfx.abreast import MOST_PIXELS
 from imgfx.engines.base import Choice
-from imgfx.errors import ImageError, OutOfMemoryError
+from imgfx.errors import EngineError, ImageError, OutOfMemoryError
 from imgfx.image import Image
 from imgfx.model import Model, ModelSpec
 from imgfx.pipeline import Chain
@@ -29,8 +29,9 @@ class Crowd:
 
     name, preference = "crowd", {"cpu": 1}
 
-    def __init__(self, at_once=3, fail=(), short=False, memory=1 << 40):
+    def __init__(self, at_once=3, fail=(), short=False, memory=1 << 40, broken=None):
         self.at_once, self.fail, self.short, self.memory = at_once, fail, short, memory
+        self.broken = broken
         self.opened, self.calls = [], []
         self.lock = threading.Lock()
         self.inside = 0
@@ -39,7 +40,9 @@ class Crowd:
         return ""
 
     def open(self, model, weights, request):
-        self.opened.append(request.at_once)
+        self.opened.append((request.at_once, request.batch))
+        if self.broken and request.at_once > 1:
+            raise self.broken
         return Network(self, request.at_once)
 
 
@@ -104,13 +107,16 @@ def announced(sizes, loaded):
 def run(tmp_path):
     """`run(engine, sizes)`: the report, what was written, and which images were loaded."""
 
-    def run(engine, sizes, *, parallel=True, stop=False, stream=False, watch=None, **settings):
+    def run(
+        engine, sizes, *, items=None, parallel=True, stop=False, jobs=2, stream=False, watch=None,
+        stopped=None, **settings,
+    ):  # fmt: skip
         path = tmp_path / "darken.safetensors"
         if not path.exists():
             save_weights(path, Weights(SPEC, {"w": np.zeros(1, np.float32)}, {}, "darken"))
         model = Model("darken", SPEC, build=lambda spec: None, weights=path)
         loaded, sink = [], Sink()
-        items = ItemList(announced(sizes, loaded))
+        items = items or ItemList(announced(sizes, loaded))
         items.count = None if stream else items.count
         with Session(Settings(engine="crowd", **settings), lambda _name: engine) as session:
             chain = Chain(
@@ -119,9 +125,10 @@ def run(tmp_path):
                 Stage("sink", "sink", lambda _session: sink),
             )
             report = chain.start(session).run(
-                jobs=2,
+                jobs=jobs,
                 stop_on_error=stop,
                 observe=lambda outcome: watch and watch(loaded, sink.written),
+                interrupts=stopped and (lambda: stopped(loaded)),
             )
         return report, sink.written, loaded
 
@@ -143,7 +150,7 @@ def test_small_images_run_side_by_side_and_are_written_in_order(run):
     report, written, _ = run(engine, [SMALL] * 30)
     check(written, range(30))
     assert [outcome.origin for outcome in report.outcomes] == [f"in{n}" for n in range(30)]
-    assert engine.opened == [1, 3]
+    assert engine.opened == [(1, None), (3, None)]
     assert max(inside for _, _, inside, _ in engine.calls) == 3
     assert {at_once for _, at_once, _, _ in engine.calls} == {3}
 
@@ -167,22 +174,23 @@ def test_a_large_image_runs_alone_in_the_main_thread_with_all_processors(run):
         ({"tile": 8}, [SMALL] * 12),
         ({"stream": True}, [SMALL] * 12),
         ({}, [SMALL] * 7),
-        ({}, [LARGE] * 8),
     ],
-    ids=["not allowed", "a tile", "a stream", "few", "large"],
+    ids=["not allowed", "a tile", "a stream", "few"],
 )
 def test_elsewhere_one_image_runs_at_a_time(run, how, sizes):
     engine = Crowd()
     _, written, _ = run(engine, sizes, **how)
     check(written, range(len(sizes)))
-    assert engine.opened == [1]
+    assert engine.opened == [(1, None)]
     assert {inside for _, _, inside, _ in engine.calls} == {1}
     assert {thread for *_, thread in engine.calls} == {threading.main_thread()}
 
 
-def test_an_engine_that_takes_one_thread_gets_one(run):
-    engine = Crowd()
-    del engine.at_once
+@pytest.mark.parametrize("at_once", [None, 0, 1])
+def test_an_engine_that_takes_one_thread_gets_one(run, at_once):
+    engine = Crowd(at_once)
+    if at_once is None:
+        del engine.at_once
     _, written, _ = run(engine, [SMALL] * 12)
     check(written, range(12))
     assert {inside for _, _, inside, _ in engine.calls} == {1}
@@ -215,8 +223,34 @@ def test_images_that_need_all_memory_take_turns(run):
     engine = Crowd(memory=2 * SMALL[0] * SMALL[1] * BYTES)  # for two of them, and not for three
     _, written, _ = run(engine, [SMALL] * 12)
     check(written, range(12))
-    assert engine.opened == [1]
-    assert {inside for _, _, inside, _ in engine.calls} == {1}
+    assert {(at_once, inside) for _, at_once, inside, _ in engine.calls} == {(1, 1)}
+
+
+@pytest.mark.parametrize("broken", [EngineError("no threads left"), MemoryError()])
+def test_where_several_cannot_run_one_at_a_time_does(run, broken):
+    engine = Crowd(broken=broken)
+    _, written, _ = run(engine, [SMALL] * 12, batch=4)
+    check(written, range(12))
+    assert engine.opened == [(1, 4), (3, 4)]
+    assert {(at_once, inside) for _, at_once, inside, _ in engine.calls} == {(1, 1)}
+
+
+def test_what_is_no_image_fails_alone(run):
+    made = announced([SMALL] * 12, [])
+    made[5] = Item("in5", lambda: None)
+    report, written, _ = run(Crowd(), [], items=ItemList(made))
+    check(written, [n for n in range(12) if n != 5])
+    assert report.outcomes[5].error.startswith("in5: ")
+
+
+def test_an_interrupt_finishes_what_is_begun_and_takes_back_the_rest(run):
+    report, written, loaded = run(
+        Crowd(), [SMALL] * 60, jobs=40, stopped=lambda loaded: len(loaded) > 10
+    )
+    assert report.stopped
+    assert len(written) < len(loaded)
+    check(written, range(len(written)))
+    assert len(report.outcomes) == len(written)
 
 
 def test_few_images_are_in_memory_at_a_time(run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import queue
+import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -124,13 +125,31 @@ class _Compiler:
 class _Program:
     """See `Program`. May be called from several threads; each call has a request of its own."""
 
+    _first = threading.Lock()
+    """Held by the first call of the process."""
+    _ready = False
+
     def __init__(self, compiled: openvino.CompiledModel, at_once: int) -> None:
+        self._closed = False
         self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(at_once):
             self._idle.put(compiled.create_infer_request())
 
     def __call__(self, batch: Float) -> Float:
         """See `Program`."""
+        if _Program._ready:
+            return self._run(batch)
+        # OpenVINO's binding asks for NumPy's functions when it first needs them, and lets go of
+        # Python's lock in the middle: a second thread that comes then waits for the first with
+        # that lock held, for ever (openvino 2026.4).
+        with _Program._first:
+            result = self._run(batch)
+            _Program._ready = True
+        return result
+
+    def _run(self, batch: Float) -> Float:
+        if self._closed:
+            raise EngineError("OpenVINO: this network has been closed")
         request = self._idle.get()
         try:
             results = request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
@@ -140,6 +159,7 @@ class _Program:
 
     def close(self) -> None:
         """See `Program`."""
+        self._closed = True
         while not self._idle.empty():
             self._idle.get()
 

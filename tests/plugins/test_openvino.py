@@ -331,3 +331,42 @@ def test_a_batch_of_small_images_is_that_of_one_image_after_another(tmp_path, ca
         one, several = (cv2.imread(str(tmp_path / t / name)) for t in ("one", "several"))
         np.testing.assert_array_equal(one, several)
     assert len(names) == 12
+
+
+def test_a_network_that_is_closed_says_so(cache, weights):
+    runner = opened(weights)
+    batch = np.zeros((1, 3, 16, 16), np.float32)
+    runner(batch)
+    runner.close()
+    with pytest.raises(EngineError, match="this network has been closed"):
+        runner(batch)
+
+
+FIRST_CALLS = """
+import sys, threading
+import numpy as np
+from imgfx.engines.base import Request
+from imgfx.plugins import Registry
+from imgfx.weights import load_weights
+registry = Registry()
+model = registry.model("superres-fast-x2")
+engine = registry.engine("openvino")
+runner = engine.open(model, load_weights(model.weights), Request("cpu", at_once=4))
+sys.setswitchinterval(1e-6)
+begin = threading.Barrier(4)
+def call():
+    begin.wait()
+    runner(np.zeros((1, 3, 16, 16), np.float32))
+threads = [threading.Thread(target=call, daemon=True) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join(60) for thread in threads]
+print(sum(thread.is_alive() for thread in threads))
+"""
+
+
+def test_the_first_calls_of_a_process_may_come_from_several_threads():
+    """Of four new processes none hangs; with no care taken, half of them do."""
+    line = [sys.executable, "-c", FIRST_CALLS]
+    for _ in range(4):
+        ended = subprocess.run(line, capture_output=True, timeout=100, check=True)
+        assert ended.stdout.split()[-1] == b"0"
