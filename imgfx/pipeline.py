@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imgfx.abreast import Abreast
-from imgfx.ahead import announced, left_of, loaded_ahead
+from imgfx.abreast import Abreast, Workers
+from imgfx.ahead import Loading, announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
 from imgfx.image import NO_NAME
@@ -116,9 +116,7 @@ class StartedChain:
             return ended
 
         stop = interrupts or _never
-        # Of a stream the next image may be long in coming, and then there is nothing to finish.
-        idle = interrupts.idle if interrupts and self.items.count is None else nullcontext
-        left = left_of(enumerate(announced(self.items, self.source, idle)), ledger, settle)
+        left = left_of(enumerate(self._announced(interrupts)), ledger, settle)
         with (
             ThreadPoolExecutor(max_workers=max(1, jobs)) as pool,
             self.abreast.working(self.items.count) as workers,
@@ -131,12 +129,7 @@ class StartedChain:
                         report.stopped = True
                         waiting = deque(w for w in waiting if not workers.took_back(w[2]))
                         break
-                    if workers.take(loading):
-                        making = workers.submit(self._worked, item, loading.take, index)
-                    else:
-                        filtered = self._filtered(item, loading.take)
-                        making = pool.submit(self._encoded, filtered, index)
-                        del filtered  # the image is the encoder's alone
+                    making = self._begun(index, item, loading, pool, workers)
                     waiting.append((index, item, making))
                     if len(waiting) > most and settle(self._placed(*waiting.popleft(), ledger)):
                         return report
@@ -146,6 +139,21 @@ class StartedChain:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)  # waited for at the end of `with`
         return report
+
+    def _announced(self, interrupts: Interrupts | None) -> Iterator[Item]:
+        """The items; waiting for one of a stream may be interrupted at once."""
+        # The next image may be long in coming, and then there is nothing to finish.
+        idle = interrupts.idle if interrupts and self.items.count is None else nullcontext
+        return announced(self.items, self.source, idle)
+
+    def _begun(
+        self, index: int, item: Item, loading: Loading, pool: ThreadPoolExecutor, workers: Workers
+    ) -> Future[Made]:
+        """An image on its way: in one of several threads, or through the filters in this one."""
+        if workers.take(loading):
+            return workers.submit(self._worked, item, loading.take, index)
+        # Without a name here: the image is the encoder's alone.
+        return pool.submit(self._encoded, self._filtered(item, loading.take), index)
 
     def make(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
         """One image from loading to encoding, in this thread; a failure is answered, not raised."""
