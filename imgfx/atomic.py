@@ -33,32 +33,42 @@ def write_whole(
     """
     # Of a long name in a script of many bytes a character, all would be too long with the rest.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
-    _make_folder(path.parent)
     try:
-        with temporary.open("xb") as file:
+        with _opened(temporary) as file:
             _hold(file)
-            _take_rights(file, path)
+            replaces = os.path.lexists(path)
+            if replaces:
+                _take_rights(file, path)
             file.write(data)
             file.flush()
-            _settle(file, path)
+            _settle(file, replaces)
             before(os.fstat(file.fileno()))
             if os.name == "posix":
                 os.replace(temporary, path)
         if os.name != "posix":  # where open files cannot be renamed
             os.replace(temporary, path)
-    finally:
-        # After the rename there is nothing under this name; after any failure there may be.
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        raise
 
 
-def _settle(file: BinaryIO, path: Path) -> None:
+def _opened(temporary: Path) -> BinaryIO:
+    """A new file; its folder is made where there is none."""
+    try:
+        return temporary.open("xb")
+    except FileNotFoundError:
+        _make_folder(temporary.parent)
+        return temporary.open("xb")
+
+
+def _settle(file: BinaryIO, replaces: bool) -> None:
     """Waits for what the disk still has to say of what was written, while an older file is there.
 
     Network disks and quotas refuse data late: when it is synchronised, or a descriptor closed. To
     synchronise takes some ten milliseconds, and is for files that would be lost otherwise.
     """
-    if os.path.lexists(path):
+    if replaces:
         try:
             os.fsync(file.fileno())
         except OSError as error:

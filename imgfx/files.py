@@ -182,9 +182,11 @@ def write_file(
         ImgfxError: the same, and nor can any other file there be.
         BrokenPipeError: who reads stdout has gone.
     """
-    descriptor = descriptor_of(path)
+    descriptor: int | None = None
     try:
-        if descriptor is not None:
+        if not os.path.lexists(path):
+            write_whole(path, data, before)
+        elif (descriptor := descriptor_of(path)) is not None:
             write_all(true_stdout() if descriptor == 1 else descriptor, data)
         elif path.exists() and not (path.is_file() or path.is_dir()):
             path.write_bytes(data)  # a device or a named pipe, which a rename would replace

@@ -193,8 +193,8 @@ def _read(path: Path) -> Entry | None:
             return None
         if os.name == "posix" and state.st_mode & _OTHERS_WRITE:
             return None
-        data = path.read_bytes()
-        magic, head, blob = data[: len(_MAGIC)], *data[len(_MAGIC) :].split(b"\n", 1)
+        with path.open("rb") as file:
+            magic, head, blob = file.read(len(_MAGIC)), file.readline(), file.read()
         header: Mapping[str, object] = json.loads(head)
         if magic != _MAGIC or header["sha256"] != hashlib.sha256(blob).hexdigest():
             return None

@@ -42,6 +42,8 @@ class FileSink:
     """Whose image goes to a path."""
     _read: dict[Path, str] = field(default_factory=dict)
     """Whose input a path is."""
+    _places: dict[Path, Path] = field(default_factory=dict)
+    """What folders are without links."""
 
     def target(self, item: Item, index: int) -> str:
         """The path for an item."""
@@ -80,7 +82,7 @@ class FileSink:
         """
         path = self._path(item, index)
         self._format_of(path)
-        place = _resolved(path)
+        place = self._resolved(path)
         other = self._taken.setdefault(place, item.origin)
         if other != item.origin:
             raise EncodeError(
@@ -89,7 +91,7 @@ class FileSink:
             )
         if item.path is None:
             return
-        source = _resolved(item.path)
+        source = self._resolved(item.path)
         self._read[source] = item.origin
         reader, writer = self._read.get(place), self._taken.get(source)
         if reader not in (None, item.origin):
@@ -100,6 +102,19 @@ class FileSink:
             raise EncodeError(
                 f"{path}: would overwrite its own input; choose another target, or --overwrite"
             )
+
+    def _resolved(self, path: Path) -> Path:
+        """Without links; of a circle of them, as far as it goes.
+
+        A folder is asked once: on a network each of its parents costs a question.
+        """
+        # Path.is_symlink raises where a name is too long.
+        if path.name in ("", "..") or os.path.islink(path):  # noqa: PTH114
+            return Path(os.path.realpath(path))
+        folder = path.parent
+        if folder not in self._places:
+            self._places[folder] = Path(os.path.realpath(folder))
+        return self._places[folder] / path.name
 
     def _format_of(self, path: Path) -> Format:
         chosen = self.format or format_from_suffix(path.suffix)
@@ -147,11 +162,6 @@ class FileSink:
     def keep_journal(self, note: Note) -> None:
         """See `Journaled`."""
         self._note = note
-
-
-def _resolved(path: Path) -> Path:
-    """Without links; of a circle of them, as far as it goes."""
-    return Path(os.path.realpath(path))
 
 
 def _has_field(part: str) -> bool:
