@@ -21,6 +21,7 @@ from imgfx.decoding import rgb_from_bgr
 from imgfx.errors import EncodeError
 from imgfx.formats import Format, bmp, jpeg, png, pnm, tiff, y4m
 from imgfx.image import NO_NAME, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
+from imgfx.texts import COMMENT, named
 from imgfx.xmp import with_provenance
 
 _BAND = 256
@@ -131,6 +132,7 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
         notes += colour_notes(kept, target.name)
     if kept.iptc and target.name not in ("jpeg", "tiff"):
         notes.append(f"{target.name} carries no IPTC; left out")
+    notes += _text_notes(kept, target)
     if not target.metadata:
         if kept.exif or kept.icc or kept.xmp:
             notes.append(f"{target.name} carries no EXIF, XMP or ICC; left out")
@@ -148,6 +150,14 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
             notes.append(f"the XMP in {target.name} has no room for how it was made; left out")
         kept = replace(kept, xmp=packet or kept.xmp)
     return kept
+
+
+def _text_notes(kept: Metadata, target: Format) -> list[str]:
+    """PNG has a place for all texts, JPEG for comments."""
+    lost = [keyword for keyword, _ in kept.texts if (target.name, keyword) != ("jpeg", COMMENT)]
+    if target.name == "png" or not lost:
+        return []
+    return [f"{target.name} carries no texts ({named(lost)}); left out"]
 
 
 def _encode_pixels(

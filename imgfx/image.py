@@ -38,6 +38,8 @@ class Metadata:
     """How samples stand for light where no profile says it: PNG's chunks gAMA, cHRM, sRGB, cICP."""
     iptc: bytes | None = None
     """Captions, keywords and the like: an IPTC-IIM record."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """(keyword, text): title, author and the like of a PNG; a JPEG's comment, as "Comment"."""
     video: str | None = None
     """Of a video's frame: its rate, interlacing and pixel aspect as in Y4M, "F25:1 Ip A1:1"."""
     provenance: str | None = None

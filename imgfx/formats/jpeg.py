@@ -15,6 +15,7 @@ from imgfx.errors import printable
 from imgfx.formats._common import DamagedError, Inspection
 from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
+from imgfx.texts import COMMENT
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -113,8 +114,11 @@ class _Found:
     def answer(self) -> tuple[Metadata, list[str]]:
         """The metadata, and a note on each part that is left out."""
         notes = []
-        if self.comments:
-            notes.append(f"its comment ({_shortened(self.comments[0])}) is left out")
+        texts = [_text(comment) for comment in self.comments]
+        kept = tuple((COMMENT, text) for text in dict.fromkeys(texts) if "\0" not in text)
+        if len(kept) < len(set(texts)):
+            odd = next(text for text in texts if "\0" in text)
+            notes.append(f"its comment ({_shortened(odd)}) is left out")
         xmp = self.xmp
         if xmp and _EXTENDED in xmp:
             # What it points to is scattered over segments, and is mostly a depth map or a second
@@ -123,7 +127,7 @@ class _Found:
             notes.append("its extended XMP is left out")
         icc = b"".join(self.profile[number] for number in sorted(self.profile)) or None
         record = _record(b"".join(self.resources))
-        return Metadata(self.exif, xmp, icc, self.dpi, iptc=record), notes
+        return Metadata(self.exif, xmp, icc, self.dpi, iptc=record, texts=kept), notes
 
 
 def inspect(data: bytes) -> Inspection:
@@ -154,10 +158,18 @@ def inspect(data: bytes) -> Inspection:
     return Inspection(*largest, metadata, pictures, notes=(*notes, *more))
 
 
-def _shortened(comment: bytes) -> str:
+def _text(comment: bytes) -> str:
+    """Of no stated encoding."""
+    comment = comment.strip(b"\0")
+    try:
+        return comment.decode("utf-8")
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
+
+
+def _shortened(comment: str) -> str:
     """Its first words, of what a terminal can show."""
-    text = " ".join(comment.decode("utf-8", "replace").split())
-    text = printable(text.strip("\0 "))
+    text = printable(" ".join(comment.split()))
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE].rstrip() + "..."
 
 
@@ -211,6 +223,13 @@ def attach(data: bytes, metadata: Metadata) -> tuple[bytes, list[str]]:
             notes.append(f"IPTC of {len(metadata.iptc)} bytes does not fit in a JPEG; left out")
         else:
             added += _segment(0xED, resource)
+    for comment in (
+        text.encode("utf-8", "replace") for keyword, text in metadata.texts if keyword == COMMENT
+    ):
+        if len(comment) > _LARGEST_SEGMENT:
+            notes.append(f"a comment of {len(comment)} bytes does not fit in a JPEG; left out")
+        else:
+            added += _segment(_COMMENT, comment)
     parts = _profile_parts(metadata.icc or b"")
     if len(parts) > _MOST_PROFILE_SEGMENTS:
         notes.append(

@@ -5,35 +5,34 @@ Source: PNG Specification, third edition (W3C, 2025), sections 5 and 11.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.errors import printable
 from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._png_text import (
+    KINDS,
+    NAME,
+    PROVENANCE,
+    XMP,
+    Texts,
+    chunk,
+    chunks_of,
+    inflated,
+    international,
+)
 from imgfx.image import Metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
-_NAME_KEYWORD = b"imgfx:name"
-_PROVENANCE_KEYWORD = b"imgfx:provenance"
-_TEXT_CHUNKS, _LONGEST_KEYWORD = (b"tEXt", b"zTXt", b"iTXt"), 79
-_TEXTS = (_XMP_KEYWORD, _NAME_KEYWORD, _PROVENANCE_KEYWORD)
-_WRITERS_OWN = re.compile(rb"Software$|date:|Thumb::")
-"""Keywords of what says nothing of the picture, but of the file and who wrote it."""
-_MOST_KEYWORDS = 5
-"""That a note names."""
 _COLOUR = {"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
 """Chunks that say how samples stand for light, with their length."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_LARGEST_RIDER = 16 << 20
 _MOST_INFLATION = 1032
 """Bytes that a byte of deflate can become: 258 of two bits."""
 _INCH = 0.0254
@@ -92,26 +91,7 @@ def _check_length(header: bytes, compressed: int) -> None:
 
 def _profile(payload: bytes) -> bytes | None:
     _, _, rest = payload.partition(b"\0")
-    return _inflated(rest[1:])
-
-
-def _inflated(data: bytes) -> bytes | None:
-    """None when it is damaged or too large: what rides along is no reason to refuse an image."""
-    stream = zlib.decompressobj()
-    try:
-        plain = stream.decompress(data, _LARGEST_RIDER)
-    except zlib.error:
-        return None
-    return plain if stream.eof else None
-
-
-def _text(payload: bytes) -> tuple[bytes, bytes]:
-    """(keyword, UTF-8 text) of an iTXt chunk; no text where it is not asked for."""
-    keyword, _, rest = payload.partition(b"\0")
-    if keyword not in _TEXTS:
-        return keyword, b""
-    text = rest[2:].split(b"\0", 2)[-1]
-    return keyword, (_inflated(text) or b"") if rest[:1] == b"\1" else text
+    return inflated(rest[1:])
 
 
 def inspect(data: bytes) -> Inspection:
@@ -121,18 +101,14 @@ def inspect(data: bytes) -> Inspection:
         DamagedError: a missing or damaged critical chunk, or an invalid header.
     """
     found: dict[bytes, bytes] = {}
-    texts: dict[bytes, bytes] = {}
-    others: dict[bytes, None] = {}
+    texts = Texts()
     compressed = 0
     for kind, payload in _chunks(data):
         if not found and kind != b"IHDR":
             raise DamagedError("damaged PNG: IHDR does not come first")
         compressed += len(payload) * (kind == b"IDAT")
-        if kind == b"iTXt":
-            keyword, text = _text(payload) if payload.split(b"\0")[0] not in texts else (b"", b"")
-            texts.setdefault(keyword, text)
-        if kind in _TEXT_CHUNKS:
-            others[payload.partition(b"\0")[0][:_LONGEST_KEYWORD]] = None
+        if kind in KINDS:
+            texts.see(kind, payload)
         else:
             found.setdefault(kind, payload)
     if b"IDAT" not in found:
@@ -140,14 +116,14 @@ def inspect(data: bytes) -> Inspection:
     width, height = _size(found[b"IHDR"])
     _check_length(found[b"IHDR"], compressed)
     frames = found.get(b"acTL", b"\0\0\0\1")
-    name = texts.get(_NAME_KEYWORD)
+    name = texts.riders.get(NAME)
     return Inspection(
         width,
         height,
         Metadata(
             # Some writers leave JPEG's prefix before the structure.
             exif=found.get(b"eXIf", b"").removeprefix(b"Exif\0\0") or None,
-            xmp=texts.get(_XMP_KEYWORD) or None,
+            xmp=texts.riders.get(XMP) or None,
             icc=_profile(found[b"iCCP"]) if b"iCCP" in found else None,
             dpi=_dpi(found.get(b"pHYs")),
             colour=tuple(
@@ -155,27 +131,15 @@ def inspect(data: bytes) -> Inspection:
                 for name, length in _COLOUR.items()
                 if len(found.get(name.encode(), b"")) == length
             ),
-            provenance=texts.get(_PROVENANCE_KEYWORD, b"").decode("utf-8", "replace") or None,
+            texts=texts.kept,
+            provenance=texts.riders.get(PROVENANCE, b"").decode("utf-8", "replace") or None,
         ),
         frames=max(1, struct.unpack_from(">I", frames.ljust(4, b"\0"))[0]),
         gray=found[b"IHDR"][9] in (0, 4),
         transparent=_transparent_gray(found[b"IHDR"], found.get(b"tRNS")),
         name=name.decode("utf-8", "replace") if name else None,
-        notes=_text_notes(others),
+        notes=texts.notes(),
     )
-
-
-def _text_notes(keywords: Iterable[bytes]) -> tuple[str, ...]:
-    """A note that names the texts which are left out."""
-    names = [
-        printable(keyword.decode("latin-1"))
-        for keyword in keywords
-        if keyword and keyword not in _TEXTS and not _WRITERS_OWN.match(keyword)
-    ]
-    if not names:
-        return ()
-    more = ", ..." if len(names) > _MOST_KEYWORDS else ""
-    return (f"its text ({', '.join(names[:_MOST_KEYWORDS])}{more}) is left out",)
 
 
 def _transparent_gray(header: bytes, payload: bytes | None) -> int | None:
@@ -195,7 +159,7 @@ def essential(data: bytes) -> bytes:
 
     The decoder then has nothing to warn of: profiles and the like are read here.
     """
-    parts = [SIGNATURE, *(_chunk(k, payload) for k, payload in _chunks(data) if k in _ESSENTIAL)]
+    parts = [SIGNATURE, *(chunk(k, payload) for k, payload in _chunks(data) if k in _ESSENTIAL)]
     return b"".join(parts)
 
 
@@ -206,33 +170,25 @@ def _dpi(payload: bytes | None) -> tuple[float, float] | None:
     return (across * _INCH, down * _INCH) if across and down else None
 
 
-def _chunk(kind: bytes, payload: bytes) -> bytes:
-    checksum = zlib.crc32(payload, zlib.crc32(kind))
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", checksum)
-
-
-def _international(keyword: bytes, text: bytes) -> bytes:
-    return _chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text)
-
-
 def attach(data: bytes, metadata: Metadata, name: str | None = None) -> bytes:
     """A PNG with the metadata, and the name for the next process, behind its header."""
     added = b""
     if metadata.icc:
-        added += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc, 6))
+        added += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc, 6))
     for kind, payload in metadata.colour:
-        added += _chunk(kind.encode(), payload)
+        added += chunk(kind.encode(), payload)
     if metadata.dpi:
         across, down = (min(0x7FFFFFFF, max(1, round(v / _INCH))) for v in metadata.dpi)
-        added += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+        added += chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
     if metadata.exif:
-        added += _chunk(b"eXIf", metadata.exif)
+        added += chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        added += _international(_XMP_KEYWORD, metadata.xmp)
+        added += international(XMP, metadata.xmp)
+    added += chunks_of(metadata.texts)
     if metadata.provenance:
-        added += _international(_PROVENANCE_KEYWORD, metadata.provenance.encode())
+        added += international(PROVENANCE, metadata.provenance.encode())
     if name is not None:
-        added += _international(_NAME_KEYWORD, name.encode("utf-8", "replace"))
+        added += international(NAME, name.encode("utf-8", "replace"))
     header_end = 8 + 12 + 13
     return data[:header_end] + added + data[header_end:]
 
@@ -248,4 +204,4 @@ def encode_gray_alpha(samples: npt.NDArray[Any]) -> bytes:
     filtered[1:, 1:] -= rows[:-1]
     header = struct.pack(">IIBBBBB", width, height, depth, 4, 0, 0, 0)
     pixels = zlib.compress(filtered.tobytes(), 3)
-    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")

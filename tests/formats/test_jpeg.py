@@ -270,10 +270,38 @@ def test_no_jpeg_is_no_jpeg():
     assert jpeg.MARKER.search(b"\xff\x00\xff\xd3\xff\xff\xd9").end() == 7
 
 
-def test_a_comment_is_left_out_and_that_is_said():
-    data = pillow_file(pixels(8, 8), "JPEG", comment=b"by\n\x1b[2J me" + 60 * b"!")
-    assert decode(data, "a.jpg").notes == (f"its comment (by ?[2J me{30 * '!'}...) is left out",)
-    assert not decode(pillow_file(pixels(8, 8), "JPEG", comment=b"\0 "), "a.jpg").notes
+@pytest.mark.parametrize("comment", ["by me", "von Jürgen\n山田"])
+def test_comments_are_kept(comment):
+    image = decode(pillow_file(pixels(8, 8), "JPEG", comment=comment.encode()), "a.jpg")
+    assert image.metadata.texts == (("Comment", comment),)
+    data, notes = encode(image, known("jpeg"))
+    assert not notes
+    assert Pillow.open(io.BytesIO(data)).info["comment"] == comment.encode()
+    data, notes = encode(image, known("png"))
+    assert not notes
+    assert Pillow.open(io.BytesIO(data)).text == {"Comment": comment}
+
+
+def test_comments_of_another_time_are_latin_1():
+    data = pillow_file(pixels(8, 8), "JPEG", comment=b"J\xfcrgen\0")
+    assert decode(data, "a.jpg").metadata.texts == (("Comment", "Jürgen"),)
+
+
+def test_a_comment_that_is_no_text_is_left_out_and_that_is_said():
+    data = pillow_file(pixels(8, 8), "JPEG", comment=b"by\n\x1b[2J m\0e" + 60 * b"!")
+    image = decode(data, "a.jpg")
+    assert image.notes == (f"its comment (by ?[2J m?e{29 * '!'}...) is left out",)
+    assert image.metadata == Metadata()
+    blank = decode(pillow_file(pixels(8, 8), "JPEG", comment=b"\0 "), "a.jpg")
+    assert not blank.notes
+    assert not blank.metadata
+
+
+def test_a_comment_too_long_for_a_segment_is_left_out_and_that_is_said():
+    image = image_of(pixels(8, 8), metadata=Metadata(texts=(("Comment", "x" * 65534),)))
+    data, notes = encode(image, known("jpeg"))
+    assert notes == ("a comment of 65534 bytes does not fit in a JPEG; left out",)
+    assert not decode(data, "a.jpg").metadata.texts
 
 
 VIDEO = b"".join(

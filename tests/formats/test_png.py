@@ -1,5 +1,6 @@
 """PNG: every kind of it, its metadata, and its damage."""
 
+import io
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 from reference import (
     SRGB,
     image_of,
@@ -55,7 +57,8 @@ def test_every_picture_of_pngsuite_is_read_as_pypng_reads_it(data):
         np.testing.assert_array_equal(found, expected, err_msg=path.name)
         assert image.depth == str(expected.dtype)
         has_text = path.name.startswith("ct") and not path.name.startswith("ct0")
-        assert bool(image.notes) == has_text, path.name
+        assert not image.notes, path.name
+        assert bool(image.metadata.texts) == has_text, path.name
 
 
 def test_every_8_bit_picture_of_pngsuite_is_read_as_pillow_reads_it(data):
@@ -282,22 +285,101 @@ def test_metadata_that_makes_no_sense_is_left_out(kind, payload):
 
 @pytest.mark.parametrize(
     ("kind", "rest"),
-    [(b"tEXt", b"me"), (b"zTXt", b"\0" + zlib.compress(b"me")), (b"iTXt", b"\0\0\0\0me")],
+    [
+        (b"tEXt", b"me"),
+        (b"zTXt", b"\0" + zlib.compress(b"me")),
+        (b"iTXt", b"\0\0\0\0me"),
+        (b"iTXt", b"\1\0de\0Autor\0" + zlib.compress(b"me")),
+    ],
 )
-def test_texts_are_left_out_and_that_is_said(kind, rest):
+def test_texts_are_kept_and_what_only_the_writer_said_is_not(kind, rest):
     data = SMALL
-    for keyword in (b"Copyright", b"Author", b"Software", b"date:create"):
+    for keyword in (b"Copyright", b"Author", b"Author", b"Software", b"date:create"):
         data = with_chunk(data, kind, keyword + b"\0" + rest)
-    assert decode(data, "a.png").notes == ("its text (Author, Copyright) is left out",)
+    image = decode(data, "a.png")
+    assert not image.notes
+    assert image.metadata.texts == (("Author", "me"), ("Copyright", "me"))
+
+
+TEXTS = (
+    ("Title", "Übersicht"),
+    ("Author", "山田"),
+    ("Comment", "two\nlines"),
+    ("parameters", "a long one " * 1000),
+    ("Description", "長い " * 1000),
+)
+
+
+def test_pillow_reads_the_texts_that_are_written():
+    data, notes = encode(image_of(pixels(6, 9), metadata=Metadata(texts=TEXTS)), known("png"))
+    assert (tuple(Pillow.open(io.BytesIO(data)).text.items()), notes) == (TEXTS, ())
+    assert decode(data, "a.png").metadata.texts == TEXTS
+    assert len(data) < len(TEXTS[3][1])
+
+
+def test_texts_of_pillow_come_through():
+    info = PngInfo()
+    for keyword, text in TEXTS:
+        info.add_text(keyword, text, zip=len(text) > 100)
+    data = pillow_file(pixels(6, 9), "PNG", pnginfo=info)
+    assert decode(data, "a.png").metadata.texts == TEXTS
+
+
+def test_a_keyword_that_png_does_not_allow_becomes_one_that_it_does():
+    odd = Metadata(texts=(("\u20ac\0" + 100 * "k", "a\0b"),))
+    data, _ = encode(image_of(pixels(6, 9), metadata=odd), known("png"))
+    assert decode(data, "a.png").metadata.texts == (("? " + 77 * "k", "a b"),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (b"tEXt", b"K\0a\0b"),
+        (b"zTXt", b"K\0\0no deflate stream"),
+        (b"zTXt", b"K\0\1" + zlib.compress(b"method 1")),
+        (b"iTXt", b"K\0\0\0\0\0\xff"),
+        (b"tEXt", b"K\0" + bytes(32) * (1 << 19)),
+        (b"zTXt", b"K\0\0" + zlib.compress(b" " * (1 << 24) + b"more")),
+    ],
+)
+def test_texts_that_make_no_sense_or_are_huge_are_left_out_and_that_is_said(kind, payload):
+    image = decode(with_chunk(SMALL, kind, payload), "a.png")
+    assert image.notes == ("its text (K) is left out",)
+    assert image.metadata == Metadata()
+
+
+def test_all_texts_together_have_a_limit():
+    data = SMALL
+    for number in range(3):
+        data = with_chunk(data, b"tEXt", b"K%d\0" % number + b"x" * (6 << 20))
+    image = decode(data, "a.png")
+    assert [keyword for keyword, _ in image.metadata.texts] == ["K2", "K1"]
+    assert image.notes == ("its text (K0) is left out",)
+
+
+def test_exif_in_hexadecimal_is_left_out():
+    data = with_chunk(SMALL, b"tEXt", b"Raw profile type exif\0\nexif\n 8\n4949")
+    image = decode(data, "a.png")
+    assert image.notes == ("its text (Raw profile type exif) is left out",)
+    assert image.metadata == Metadata()
 
 
 def test_few_texts_are_named_and_none_steers_a_terminal():
     data = with_chunk(SMALL, b"tEXt", b"\x1b[2J\0x")
     assert decode(data, "a.png").notes == ("its text (?[2J) is left out",)
     for number in range(9):
-        data = with_chunk(data, b"tEXt", b"K%d\0x" % number)
+        data = with_chunk(data, b"tEXt", b"K%d\0x\0" % number)
     (note,) = decode(data, "a.png").notes
     assert note == "its text (K8, K7, K6, K5, K4, ...) is left out"
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "tiff", "avif", "bmp", "ppm", "pam"])
+def test_other_formats_say_which_texts_they_do_not_carry(name):
+    image = image_of(pixels(6, 9), metadata=Metadata(texts=TEXTS))
+    _, notes = encode(image, known(name))
+    comment = "" if name == "jpeg" else "Comment, "
+    line = f"{name} carries no texts (Title, Author, {comment}parameters, Description); left out"
+    assert line in notes
 
 
 def test_our_own_texts_are_no_loss():
