@@ -200,7 +200,9 @@ def _image_from_samples(samples: npt.NDArray[Any], inspection: Inspection, name:
         notes.append("its ICC profile is not for RGB or gray pixels; left out")
         metadata = replace(metadata, icc=None)
     depth: Depth = samples.dtype.name  # type: ignore[assignment]
-    return Image(pixels, alpha, depth, metadata, name=name, notes=tuple(notes))
+    return Image(
+        pixels, alpha, depth, metadata, name, pictures=inspection.frames, notes=tuple(notes)
+    )
 
 
 def _split_alpha(samples: npt.NDArray[Any], inspection: Inspection) -> tuple[Pixels, Pixels | None]:

@@ -73,6 +73,8 @@ class Image:
 
     notes: tuple[str, ...] = ()
     """Warnings on what was lost or converted on the way; shown once, and kept in the report."""
+    pictures: int = 1
+    """In the file that it was read from, of which it is the first; the others are not read."""
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)

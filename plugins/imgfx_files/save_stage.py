@@ -130,6 +130,11 @@ class FileSink:
         from imgfx.files import encode
 
         path = self._path(item, index)
+        if image.pictures > 1 and item.path is not None and _same_file(path, item.path):
+            raise EncodeError(
+                f"{path}: holds {image.pictures} pictures, of which all but the first would be "
+                "lost; choose another target"
+            )
         return encode(
             image, self._format_of(path), quality=self.quality, origin=str(path), rate=self.rate
         )

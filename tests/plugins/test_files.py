@@ -8,6 +8,7 @@ import click
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from support import pixels
 
 from imgfx.errors import EncodeError, ImageError, ImgfxError
@@ -249,6 +250,25 @@ def test_a_template_without_an_ending_is_refused_at_once(imgfx, tmp_path):
     assert imgfx("open", "a.png", "save", "{stem}_x2", "--format", "png").code == 0
     assert imgfx("open", "a.png", "save", "{stem}_x3{suffix}").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_x2", "a_x3.png"]
+
+
+@pytest.mark.parametrize("ending", ["tif", "webp", "png", "jpg"])
+def test_a_file_of_several_pictures_is_not_overwritten_by_the_first(imgfx, tmp_path, ending):
+    pages = [Pillow.fromarray(pixels(16, 24) // number) for number in (1, 2, 3)]
+    pages[0].save(
+        tmp_path / f"pages.{ending}",
+        "MPO" if ending == "jpg" else None,
+        save_all=True,
+        append_images=pages[1:],
+    )
+    cv2.imwrite(str(tmp_path / "other.png"), pixels(16, 24))
+    before = (tmp_path / f"pages.{ending}").read_bytes()
+    ended = imgfx("open", ".", "save", ".", "--overwrite")
+    assert ended.code == 3
+    line = f"pages.{ending}: holds 3 pictures, of which all but the first would be lost"
+    assert line in ended.err
+    assert (tmp_path / f"pages.{ending}").read_bytes() == before
+    assert imgfx("open", f"pages.{ending}", "save", f"first.{ending}").code == 0
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
