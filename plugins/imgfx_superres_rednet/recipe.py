@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float32]
 
-_PATCH = 48
+_PATCH = 96
+"""Side of a patch: the network sees 30 pixels far, and beyond a patch's border there is nothing."""
 _MARGIN = 12
 _CROP = _PATCH + 2 * _MARGIN
+_SMALLEST = 72
+"""Shorter side of a photo that is learned from; it goes on as in a mirror up to a crop's."""
 SCALES = (1, 2, 3, 4)
-_SHARES = (0.3, 0.3, 0.2, 0.2)
+_SHARES = (0.15, 0.55, 0.15, 0.15)
+"""Most for scale 2, which is asked for most and has most detail that can be told."""
 
 
 @lru_cache
@@ -60,7 +64,7 @@ def drawn_scales(rng: Rng, number: int) -> npt.NDArray[np.int_]:
 
 
 def degrade(clean: Float, rng: Rng) -> tuple[Float, Float]:
-    """Soft and sharp patches (N, 3, 48, 48) from (N, 72, 72, 3) crops, a scale drawn for each.
+    """Soft and sharp patches (N, 3, 96, 96) from (N, 120, 120, 3) crops, a scale drawn for each.
 
     The crop's margin is thrown away, so that no patch shows the resizing's own border.
     """
@@ -88,7 +92,7 @@ def _resized(scale: int) -> Callable[[Float], Float]:
 def make_task(
     folders: Sequence[Path], exclude: Sequence[str], batch: int | None, network: nn.Module
 ) -> Task:
-    """Random 48x48 patches, softened by scales 1 (the lecture's protocol), 2, 3 and 4."""
+    """Random 96x96 patches, softened by scales 1 (the lecture's protocol), 2, 3 and 4."""
     from imgfx_superres_rednet.taught import SoftTask
 
     probes = [_probe(f"x{scale}", _resized(scale), scale) for scale in (2, 3, 4)]
@@ -100,10 +104,11 @@ def make_task(
         probes=[_probe("lecture", lecture, 0), *probes],
         batch_size=batch or RECIPE.batch,
         crop=_CROP,
+        smallest=_SMALLEST,
     )
     return SoftTask.of(plain)
 
 
 RECIPE = Recipe(
-    task=make_task, metric="psnr", batch=16, steps=40_000, rate=5e-4, muon=3.0, clip=0.5, warmup=150
+    task=make_task, metric="psnr", batch=4, steps=40_000, rate=5e-4, muon=3.0, clip=0.5, warmup=150
 )

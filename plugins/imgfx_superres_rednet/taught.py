@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float32]
 
-_CROP = 96
+_CROP = 144
 _MARGIN = 24
 """Pixels of a crop thrown away on each side: a teacher's answer is worse at the border."""
 _MIDDLE = (..., slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN))
@@ -63,10 +63,7 @@ class SoftTask(RestorationTask):
         if not others:
             return dataclasses.replace(self, teacher=task.teacher)
         known = {teacher.spec.scale: teacher.network for teacher in others}
-        large = [photo for photo in self.training if min(photo.shape[:2]) >= _CROP]
-        if not large:
-            raise TrainingError(f"teachers need photos of at least {_CROP} pixels a side")
-        return dataclasses.replace(self, teachers=known, training=large, teacher=task.teacher)
+        return dataclasses.replace(self, teachers=known, teacher=task.teacher)
 
     def batch(self, rng: Rng) -> Arrays:
         """Inputs and targets, NCHW; for teachers the scales, the small images and whole crops."""
