@@ -82,11 +82,31 @@ def _take_rights(file: BinaryIO, path: Path) -> None:
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):
-        found = path.stat()
-        descriptor = file.fileno()
-        with contextlib.suppress(OSError):
-            os.fchown(descriptor, found.st_uid, found.st_gid)
-        os.fchmod(descriptor, found.st_mode & 0o777)
+        found, descriptor = path.stat(), file.fileno()
+        owner, group, mode = found.st_uid, found.st_gid, found.st_mode & 0o777
+        if not (_owned(descriptor, owner, group) or _owned(descriptor, -1, group)):
+            mode &= ~0o070 | (mode & 0o007) << 3  # another group may do no more than anyone
+        os.fchmod(descriptor, mode)
+        _take_attributes(descriptor, path)
+
+
+def _owned(descriptor: int, owner: int, group: int) -> bool:
+    """Whether the file is theirs now; without rights, at most one of our own groups can get it."""
+    try:
+        os.fchown(descriptor, owner, group)
+    except OSError:
+        return False
+    return True
+
+
+def _take_attributes(descriptor: int, path: Path) -> None:
+    """Tags and comments of file managers, and the list of who else may read it."""
+    if not hasattr(os, "listxattr"):  # where there are none, or no way to them
+        return
+    for name in os.listxattr(path):
+        if name.startswith("user.") or name == "system.posix_acl_access":
+            with contextlib.suppress(OSError):
+                os.setxattr(descriptor, name, os.getxattr(path, name))
 
 
 def _hold(file: BinaryIO) -> None:

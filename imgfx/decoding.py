@@ -182,9 +182,7 @@ def _image_from_samples(samples: npt.NDArray[Any], inspection: Inspection, name:
     if turn in _UPRIGHT:
         samples = np.ascontiguousarray(_UPRIGHT[turn](samples))
     pixels, alpha = _split_alpha(samples, inspection)
-    notes = list(inspection.notes)
-    if inspection.frames > 1:
-        notes.append(f"only the first of {inspection.frames} pictures in the file is read")
+    notes = [*inspection.notes, *inspection.unread]
     if samples.dtype == np.float32 and (samples.min() < 0 or samples.max() > 1):
         notes.append(
             f"its values reach from {samples.min():g} to {samples.max():g}; "
@@ -200,9 +198,7 @@ def _image_from_samples(samples: npt.NDArray[Any], inspection: Inspection, name:
         notes.append("its ICC profile is not for RGB or gray pixels; left out")
         metadata = replace(metadata, icc=None)
     depth: Depth = samples.dtype.name  # type: ignore[assignment]
-    return Image(
-        pixels, alpha, depth, metadata, name, pictures=inspection.frames, notes=tuple(notes)
-    )
+    return Image(pixels, alpha, depth, metadata, name, notes=tuple(notes), unread=inspection.unread)
 
 
 def _split_alpha(samples: npt.NDArray[Any], inspection: Inspection) -> tuple[Pixels, Pixels | None]:

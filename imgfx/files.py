@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgfx import exif
@@ -28,12 +28,13 @@ from imgfx.stdout import true_stdout, write_all
 
 __all__ = [
     "MOST_PIXELS",
+    "Outline",
     "decode",
     "descriptor_of",
     "encode",
-    "image_size",
     "jpeg_round_trip",
     "most_bytes",
+    "outline_of",
     "read_image",
     "read_provenance",
     "write_file",
@@ -95,8 +96,18 @@ def _whole_file(path: Path, most_pixels: int | None) -> bytes:
         return file.read()
 
 
-def image_size(path: Path, most_pixels: int | None = None) -> tuple[int, int]:
-    """Width and height of a file's image, upright, without decoding it.
+@dataclass(frozen=True)
+class Outline:
+    """What a file's headers say of its image."""
+
+    size: tuple[int, int]
+    """Width and height, upright."""
+    unread: tuple[str, ...]
+    """See `Image.unread`."""
+
+
+def outline_of(path: Path, most_pixels: int | None = None) -> Outline:
+    """Of a file's image, without decoding it.
 
     Args:
         path: the file.
@@ -108,14 +119,15 @@ def image_size(path: Path, most_pixels: int | None = None) -> tuple[int, int]:
     """
     found = _inspected(path, most_pixels)
     turned = (found.turn or exif.orientation(found.metadata.exif)) >= 5
-    return (found.height, found.width) if turned else (found.width, found.height)
+    size = (found.height, found.width) if turned else (found.width, found.height)
+    return Outline(size, found.unread)
 
 
 def read_provenance(path: Path) -> str | None:
     """The provenance that a file's image carries; no pixel is decoded.
 
     Raises:
-        DecodeError: as `image_size`.
+        DecodeError: as `outline_of`.
     """
     return told_apart(_inspected(path).metadata).provenance
 

@@ -39,7 +39,10 @@ class Metadata:
     iptc: bytes | None = None
     """Captions, keywords and the like: an IPTC-IIM record."""
     texts: tuple[tuple[str, str], ...] = ()
-    """(keyword, text): title, author and the like of a PNG; a JPEG's comment, as "Comment"."""
+    """(keyword, text): title, author and the like of a PNG; a JPEG's comment, as "Comment".
+
+    Bytes of a JPEG's that are no UTF-8 stand there as lone surrogates (`surrogateescape`).
+    """
     video: str | None = None
     """Of a video's frame: its rate, interlacing and pixel aspect as in Y4M, "F25:1 Ip A1:1"."""
     provenance: str | None = None
@@ -73,8 +76,8 @@ class Image:
 
     notes: tuple[str, ...] = ()
     """Warnings on what was lost or converted on the way; shown once, and kept in the report."""
-    pictures: int = 1
-    """In the file that it was read from, of which it is the first; the others are not read."""
+    unread: tuple[str, ...] = ()
+    """Of `notes`, those on what else is in the file that it was read from."""
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)

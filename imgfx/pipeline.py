@@ -14,13 +14,12 @@ from imgfx.abreast import Abreast, Workers
 from imgfx.ahead import Loading, announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
-from imgfx.image import NO_NAME
+from imgfx.image import NO_NAME, Image
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
 from imgfx.recorder import Recorded, Recorder, carried_by
 from imgfx.stage import Apply, Item, Items, Sink, Stage
 
 if TYPE_CHECKING:
-    from imgfx.image import Image
     from imgfx.interrupts import Interrupts
     from imgfx.session import Session
 
@@ -153,11 +152,11 @@ class StartedChain:
         if workers.take(loading):
             return workers.submit(self._worked, item, loading.take, index)
         # Without a name here: the image is the encoder's alone.
-        return pool.submit(self._encoded, self._filtered(item, loading.take), index)
+        return pool.submit(self._encoded, self._filtered(item, loading.take, index), index)
 
     def make(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
         """One image from loading to encoding, in this thread; a failure is answered, not raised."""
-        filtered = self._filtered(item, load)
+        filtered = self._filtered(item, load, index)
         try:
             return self._encoded(filtered, index)
         except (ImgfxError, BrokenPipeError) as failure:
@@ -170,23 +169,35 @@ class StartedChain:
         Raises:
             ImgfxError: nothing more can be written.
         """
-        return self._encoded(self._filtered(item, load), index)
+        return self._encoded(self._filtered(item, load, index), index)
 
-    def _filtered(self, item: Item, load: Callable[[], Image]) -> _Filtered:
+    def _filtered(self, item: Item, load: Callable[[], Image], index: int) -> _Filtered:
         """One image through the filters."""
         started = time.monotonic()
         try:
             image = load()
             started = time.monotonic()
+            notes = self._accepted(image, item, index)
             carried = carried_by(image)
             for apply in self.filters:
                 if self.abreast.broken_off:
                     raise ImageError("broken off")
                 image = apply(image)
             image = self.record(image, item, carried)
+            if not set(notes) <= set(image.notes):  # a filter made a new image
+                image = replace(image, notes=tuple(dict.fromkeys((*notes, *image.notes))))
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's
             return _Filtered(item, time.monotonic() - started, error=message(item, error))
         return _Filtered(_named(item, image), time.monotonic() - started, image)
+
+    def _accepted(self, image: object, item: Item, index: int) -> Sequence[str]:
+        """The notes of an image that the sink does not refuse before anything is done to it."""
+        if not isinstance(image, Image):  # a source is a plugin; that is said elsewhere
+            return ()
+        accept = getattr(self.sink, "accept", None)
+        if accept is not None:
+            accept(image, item, index)
+        return image.notes
 
     def _encoded(self, filtered: _Filtered, index: int) -> Made:
         """The image as bytes; may run in another thread.

@@ -15,9 +15,10 @@ import click
 import numpy as np
 
 from imgfx.errors import ImageError, confined, printable
-from imgfx.files import image_size
+from imgfx.files import Outline, outline_of
 from imgfx.formats import format_from_suffix
 from imgfx.image import Image
+from imgfx.in_place import in_place_loss
 from imgfx.stage import Journaled
 from imgfx.stdout import write_all
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from imgfx.stage import Item
 
 _PROBE = 256, 256
-_Sizes = Callable[[Path], tuple[int, int]]
+_Look = Callable[[Path], Outline]
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def plan_of(chain: Chain, started: StartedChain, session: Session, ledger: Ledge
         return Plan(names, models, stream=True, notes=session.notes)
     images = []
     # Once a file: of a video each frame is an item.
-    sizes = functools.cache(functools.partial(image_size, most_pixels=session.settings.most_pixels))
+    look = functools.cache(functools.partial(outline_of, most_pixels=session.settings.most_pixels))
     with confined(f"stage {chain.source.name!r}"):
         for index, item in enumerate(started.items):
             with confined(f"stage {chain.sink.name!r}"):
-                images.append(_planned(started, item, index, ledger, sizes))
+                images.append(_planned(started, item, index, ledger, look))
     trial = _tried(started) if all(loaded.built for loaded in session.models) else None
     if trial is not None:
         images = [_within_limits(image, trial) for image in images]
@@ -133,7 +134,7 @@ def _within_limits(image: PlannedImage, trial: _Trial) -> PlannedImage:
 
 
 def _planned(
-    started: StartedChain, item: Item, index: int, ledger: Ledger | None, sizes: _Sizes
+    started: StartedChain, item: Item, index: int, ledger: Ledger | None, look: _Look
 ) -> PlannedImage:
     target = started.sink.target(item, index)
     known = ledger.known(item, index) if ledger is not None else None
@@ -142,12 +143,16 @@ def _planned(
     if known is not None:
         return PlannedImage(item.origin, None, "fail", reason=known.error)
     try:
-        size = sizes(item.path) if item.path is not None else None
+        outline = None if item.path is None else look(item.path)
     except ImageError as error:
         return PlannedImage(item.origin, None, "fail", reason=error.format_message())
+    size = None if outline is None else outline.size
     if not isinstance(started.sink, Journaled):  # its targets are no files
         return PlannedImage(item.origin, target, "write", size)
-    reason = _unwritable(Path(target)) if item.path is not None else None
+    reason = None
+    if outline is not None:
+        lost = in_place_loss(Path(target), item.path, outline.unread)
+        reason = lost or _unwritable(Path(target))
     if reason is not None:
         return PlannedImage(item.origin, None, "fail", size, reason)
     action = "overwrite" if os.path.lexists(target) else "write"

@@ -82,8 +82,9 @@ class Sink(Protocol):
     """What a started sink is.
 
     With a method `check(item, index)`, it can refuse an item, by an ImgfxError, before the first
-    image is made; it is asked when the number of images is known. A `Journaled` one lets a batch
-    be gone on with.
+    image is made; it is asked when the number of images is known. With `accept(image, item, index)`
+    it can refuse an image, by an ImageError, that is loaded and not yet filtered. A `Journaled` one
+    lets a batch be gone on with.
     """
 
     def target(self, item: Item, index: int) -> str:

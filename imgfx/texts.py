@@ -19,6 +19,23 @@ def is_writers_own(keyword: str) -> bool:
     return _WRITERS_OWN.match(keyword) is not None
 
 
+def bytes_of(text: str) -> bytes:
+    """UTF-8, with the bytes that lone surrogates stand for as they were."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates of another origin
+        return text.encode("utf-8", "replace")
+
+
+def is_utf_8(content: bytes) -> bool:
+    """Whether it can be read as such."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def named(keywords: Iterable[str]) -> str:
     """The first few, once each, as a note names them."""
     names = list(dict.fromkeys(printable(keyword) for keyword in keywords))

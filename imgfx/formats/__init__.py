@@ -101,6 +101,9 @@ INSPECTORS: dict[str, Callable[[bytes], Inspection]] = {
     "webp": webp.inspect,
     "tiff": tiff.inspect,
     "avif": avif.inspect,
+    "bmp": bmp.inspect,
+    "ppm": pnm.inspect,
+    "pam": pnm.inspect,
     "y4m": y4m.inspect,
 }
 
@@ -143,15 +146,3 @@ def format_from_name(name: str) -> Format | None:
     aliases = {"jpg": "jpeg", "tif": "tiff", "pgm": "ppm", "pnm": "ppm"}
     wanted = aliases.get(name.lower(), name.lower())
     return next((f for f in FORMATS if f.name == wanted), None)
-
-
-def inspect_pnm(data: bytes) -> Inspection:
-    """The size from a PNM header."""
-    header = pnm.parse_header(data)
-    if header is None:
-        raise DamagedError("truncated PNM")
-    return Inspection(header.width, header.height)
-
-
-INSPECTORS["ppm"] = INSPECTORS["pam"] = inspect_pnm
-INSPECTORS["bmp"] = bmp.inspect

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from imgfx.errors import printable
 from imgfx.image import Metadata
+
+CMYK = "its CMYK pixels are turned to RGB"
+BEHIND = "the pictures behind its first one are not read"
+_NEXT = re.compile(
+    rb"[\n\r\t \0]*(\x89PNG\r\n\x1a\n|\xff\xd8\xff|P[1-7][ \n\t\r#]|RIFF.{4}WEBP|BM.{4}\0{4})",
+    re.DOTALL,
+)
+"""How pictures begin that formats allow behind one another, or streams of ours have so."""
+
+
+def picture_behind(data: bytes, end: int) -> int | None:
+    """Where another picture begins directly behind one that ends there; None where none does."""
+    found = _NEXT.match(data, end)
+    return None if found is None else found.start(1)
 
 
 class DamagedError(ValueError):
@@ -30,6 +45,8 @@ class Inspection:
     """As stored: the orientation is not yet reset."""
     frames: int = 1
     """Pictures in the file; only the first is read."""
+    others: tuple[str, ...] = ()
+    """A note on whatever else is in the file, and is not read."""
     turn: int | None = None
     """The orientation where the container states it itself; None leaves it to EXIF."""
     gray: bool = False
@@ -41,11 +58,18 @@ class Inspection:
     bits: int = 0
     """Bits a sample, where the decoder does not scale them to a whole type; 0 elsewhere."""
     notes: tuple[str, ...] = ()
-    """What of the file cannot be read."""
+    """What of the picture cannot be kept."""
     name: str | None = None
     """The image's name, when an imgfx process wrote it into a stream."""
     largest_part: int = 0
     """Pixels of the largest tile or strip, each of which the decoder holds whole."""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """A note on each thing beside the picture that would be lost if it replaced the file."""
+        if self.frames == 1:
+            return self.others
+        return (f"only the first of {self.frames} pictures in the file is read", *self.others)
 
     @property
     def pixels(self) -> int:

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from imgfx.texts import is_writers_own, named
+from imgfx.texts import bytes_of, is_utf_8, is_writers_own, named
 
 KINDS = (b"tEXt", b"zTXt", b"iTXt")
 XMP, NAME, PROVENANCE = "XML:com.adobe.xmp", "imgfx:name", "imgfx:provenance"
@@ -20,6 +20,8 @@ them, such as the orientation, would be wrong of what we write."""
 _LONGEST_KEYWORD = 79
 LARGEST = 16 << 20
 """Bytes of all texts of a picture, and of a profile."""
+MOST_INFLATION = 1032
+"""Bytes that a byte of deflate can become: 258 of two bits."""
 _WORTH_COMPRESSING = 1024
 
 
@@ -64,18 +66,25 @@ class Texts:
         keyword = head[:_LONGEST_KEYWORD].decode("latin-1")
         if keyword in _RIDERS:
             if kind == b"iTXt" and keyword not in self.riders:
-                self.riders[keyword] = _content(kind, rest, LARGEST) or b""
+                content = _content(kind, rest, LARGEST)
+                self.riders[keyword] = content or b""
+                if content is None:
+                    self._lost.append("XMP" if keyword == XMP else keyword)
         elif keyword and not is_writers_own(keyword):
             self._keep(keyword, kind, rest, is_whole=keyword.isprintable() and head == head[:79])
 
     def _keep(self, keyword: str, kind: bytes, rest: bytes, *, is_whole: bool) -> None:
-        plain = _content(kind, rest, self._room) if is_whole else None
+        wanted = is_whole and not keyword.startswith(_RAW_PROFILE)
+        plain = _content(kind, rest, self._room) if wanted else None
         text = None if plain is None else _decoded(plain, "utf-8" if kind == b"iTXt" else "latin-1")
-        if plain is None or text is None or keyword.startswith(_RAW_PROFILE):
+        if text is None:
             self._lost.append(keyword)
-        elif (keyword, text) not in self._kept:
+        else:
             self._kept[keyword, text] = None
-            self._room -= len(plain)
+        # Whatever became of it: small chunks may inflate to much, one after the other.
+        if wanted:
+            most = len(rest) * MOST_INFLATION
+            self._room -= len(plain) if plain is not None else min(self._room, most)
 
 
 def _content(kind: bytes, rest: bytes, most: int) -> bytes | None:
@@ -115,10 +124,12 @@ def chunks_of(texts: Iterable[tuple[str, str]]) -> bytes:
 def _chunk_of(keyword: str, text: str) -> bytes:
     plain = keyword.encode("latin-1", "replace").replace(b"\0", b" ")[:_LONGEST_KEYWORD]
     compressed = len(text) > _WORTH_COMPRESSING
-    try:
+    content = bytes_of(text)
+    if text.isascii() or not is_utf_8(content):
+        pass  # as it is: what is of no known encoding is most likely Latin-1
+    elif all(ord(letter) < 256 for letter in text):
         content = text.encode("latin-1")
-    except UnicodeEncodeError:
-        content = text.encode("utf-8", "replace")
+    else:
         return international(plain.decode("latin-1"), content, compressed=compressed)
     if compressed:
         return chunk(b"zTXt", plain + b"\0\0" + zlib.compress(content))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
 from imgfx.image import Metadata
 
 _UNCOMPRESSED = (0, 3, 6)
@@ -55,7 +55,10 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("truncated BMP")
     dpi = _dpi(data) if header >= _SMALLEST_HEADER else None
     opaque = compression == _MASKS and not _has_alpha_mask(data, header)
-    return Inspection(width, height, Metadata(dpi=dpi), opaque=opaque)
+    (length,) = struct.unpack_from("<I", data, 2)
+    followed = length > pixels and picture_behind(data, length) is not None
+    others = (BEHIND,) if followed else ()
+    return Inspection(width, height, Metadata(dpi=dpi), opaque=opaque, others=others)
 
 
 def _has_alpha_mask(data: bytes, header: int) -> bool:

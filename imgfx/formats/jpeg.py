@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imgfx.errors import printable
-from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._common import CMYK, DamagedError, Inspection
 from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
-from imgfx.texts import COMMENT
+from imgfx.texts import COMMENT, bytes_of
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -138,12 +138,13 @@ def inspect(data: bytes) -> Inspection:
     """
     found, riders = _Found(), Riders()
     largest = (0, 0)
-    scans = end = 0
+    scans = end = colours = 0
     for marker, payload, start in _segments(data):
         found.see(marker, payload)
         riders.see(marker, payload, start)
         if (declared := frame_size(marker, payload)) is not None:
             width, height = declared
+            colours = payload[5] if len(payload) > 5 else 0
             largest = max(largest, declared, key=lambda pair: pair[0] * pair[1])
             if marker in _HUFFMAN_CODED and width * height > len(data) * _MOST_PIXELS_A_BYTE:
                 raise DamagedError(f"truncated JPEG: too short for {width}x{height} pixels")
@@ -154,17 +155,15 @@ def inspect(data: bytes) -> Inspection:
     if 0 in largest:
         raise DamagedError("no image in the JPEG")
     metadata, notes = found.answer()
-    pictures, more = unread(data, end, riders)
-    return Inspection(*largest, metadata, pictures, notes=(*notes, *more))
+    if colours == len("CMYK"):
+        notes.append(CMYK)
+    pictures, others = unread(data, end, riders)
+    return Inspection(*largest, metadata, pictures, others, notes=tuple(notes))
 
 
 def _text(comment: bytes) -> str:
-    """Of no stated encoding."""
-    comment = comment.strip(b"\0")
-    try:
-        return comment.decode("utf-8")
-    except UnicodeDecodeError:
-        return comment.decode("latin-1")
+    """UTF-8, or of no known encoding, the bytes of which are kept as lone surrogates."""
+    return comment.strip(b"\0").decode("utf-8", "surrogateescape")
 
 
 def _shortened(comment: str) -> str:
@@ -223,9 +222,7 @@ def attach(data: bytes, metadata: Metadata) -> tuple[bytes, list[str]]:
             notes.append(f"IPTC of {len(metadata.iptc)} bytes does not fit in a JPEG; left out")
         else:
             added += _segment(0xED, resource)
-    for comment in (
-        text.encode("utf-8", "replace") for keyword, text in metadata.texts if keyword == COMMENT
-    ):
+    for comment in (bytes_of(text) for keyword, text in metadata.texts if keyword == COMMENT):
         if len(comment) > _LARGEST_SEGMENT:
             notes.append(f"a comment of {len(comment)} bytes does not fit in a JPEG; left out")
         else:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from imgfx.exif import byte_order, first_offset, read_directory
+from imgfx.formats._common import BEHIND, picture_behind
 
 _LIST = b"MPF\0"
 _ENTRIES = 0xB002
@@ -76,6 +77,8 @@ def unread(data: bytes, end: int, riders: Riders) -> tuple[int, tuple[str, ...]]
     places = [p for p in riders.pictures if p >= end and data.startswith(b"\xff\xd8", p)]
     maps = {p for p, after in pairwise([*places, len(data)]) if _is_gain_map(data, p, after)}
     notes = ["its gain map for bright (HDR) screens is not read"] if maps else []
+    if picture_behind(data, end) not in (None, *riders.pictures):
+        notes.append(BEHIND)
     if _holds_video(data, end):
         notes.append("the video behind the picture is not read")
     return len(set(places) - maps - riders.previews) + 1, tuple(notes)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
 from imgfx.formats._png_text import (
     KINDS,
+    MOST_INFLATION,
     NAME,
     PROVENANCE,
     XMP,
@@ -31,15 +33,33 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _COLOUR = {"gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4}
 """Chunks that say how samples stand for light, with their length."""
+_NEEDED = (b"tRNS", b"acTL")
+"""Ancillary chunks without which the picture would be another one, or all the file's."""
+_RIDERS = {
+    **dict.fromkeys(KINDS, "text"),
+    b"eXIf": "EXIF",
+    b"iCCP": "ICC profile",
+    b"pHYs": "resolution",
+    **{kind.encode(): f"colour ({kind})" for kind in _COLOUR},
+}
+"""What notes call the other ones that are read."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_MOST_INFLATION = 1032
-"""Bytes that a byte of deflate can become: 258 of two bits."""
 _INCH = 0.0254
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, payload) up to IEND; ancillary chunks with a wrong checksum are left out."""
+@dataclass(frozen=True)
+class _Chunk:
+    kind: bytes
+    payload: bytes
+    sound: bool
+    """Its checksum is right; of an ancillary chunk only it may be wrong."""
+    end: int
+    """Where the next one begins."""
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """All up to IEND."""
     if data[:8] != SIGNATURE:
         raise DamagedError("the PNG signature is damaged")
     position = 8
@@ -50,11 +70,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise DamagedError("truncated PNG")
         payload = data[position + 8 : end - 4]
         (checksum,) = struct.unpack_from(">I", data, end - 4)
-        if zlib.crc32(payload, zlib.crc32(kind)) == checksum:
-            yield kind, payload
-        elif kind[:1].isupper():
+        sound = zlib.crc32(payload, zlib.crc32(kind)) == checksum
+        if not sound and (kind[:1].isupper() or kind in _NEEDED):
             where = kind.decode() if kind.isalpha() else "a chunk without a name"
             raise DamagedError(f"damaged PNG: wrong checksum in {where}")
+        yield _Chunk(kind, payload, sound, end)
         if kind == b"IEND":
             return
         position = end
@@ -85,7 +105,7 @@ def _check_length(header: bytes, compressed: int) -> None:
     """Refuses what would not even fill its rows with zeros, before there is room made for them."""
     width, height = _size(header)
     bits = width * height * header[8] * _CHANNELS[header[9]]
-    if bits // 8 > compressed * _MOST_INFLATION:
+    if bits // 8 > compressed * MOST_INFLATION:
         raise DamagedError(f"damaged PNG: too short for {width}x{height} pixels")
 
 
@@ -103,11 +123,16 @@ def inspect(data: bytes) -> Inspection:
     found: dict[bytes, bytes] = {}
     texts = Texts()
     compressed = 0
-    for kind, payload in _chunks(data):
+    damaged: dict[str, None] = {}
+    end = 0
+    for part in _chunks(data):
+        kind, payload, end = part.kind, part.payload, part.end
         if not found and kind != b"IHDR":
             raise DamagedError("damaged PNG: IHDR does not come first")
         compressed += len(payload) * (kind == b"IDAT")
-        if kind in KINDS:
+        if not part.sound:
+            damaged.update({_RIDERS[kind]: None} if kind in _RIDERS else {})
+        elif kind in KINDS:
             texts.see(kind, payload)
         else:
             found.setdefault(kind, payload)
@@ -116,6 +141,9 @@ def inspect(data: bytes) -> Inspection:
     width, height = _size(found[b"IHDR"])
     _check_length(found[b"IHDR"], compressed)
     frames = found.get(b"acTL", b"\0\0\0\1")
+    profile = _profile(found[b"iCCP"]) if b"iCCP" in found else None
+    if b"iCCP" in found and profile is None:
+        damaged[_RIDERS[b"iCCP"]] = None
     name = texts.riders.get(NAME)
     return Inspection(
         width,
@@ -124,7 +152,7 @@ def inspect(data: bytes) -> Inspection:
             # Some writers leave JPEG's prefix before the structure.
             exif=found.get(b"eXIf", b"").removeprefix(b"Exif\0\0") or None,
             xmp=texts.riders.get(XMP) or None,
-            icc=_profile(found[b"iCCP"]) if b"iCCP" in found else None,
+            icc=profile,
             dpi=_dpi(found.get(b"pHYs")),
             colour=tuple(
                 (name, found[name.encode()])
@@ -138,7 +166,8 @@ def inspect(data: bytes) -> Inspection:
         gray=found[b"IHDR"][9] in (0, 4),
         transparent=_transparent_gray(found[b"IHDR"], found.get(b"tRNS")),
         name=name.decode("utf-8", "replace") if name else None,
-        notes=texts.notes(),
+        others=(BEHIND,) if picture_behind(data, end) is not None else (),
+        notes=(*(f"its {what} is damaged; left out" for what in damaged), *texts.notes()),
     )
 
 
@@ -159,7 +188,8 @@ def essential(data: bytes) -> bytes:
 
     The decoder then has nothing to warn of: profiles and the like are read here.
     """
-    parts = [SIGNATURE, *(chunk(k, payload) for k, payload in _chunks(data) if k in _ESSENTIAL)]
+    kept = (found for found in _chunks(data) if found.kind in _ESSENTIAL)
+    parts = [SIGNATURE, *(chunk(found.kind, found.payload) for found in kept)]
     return b"".join(parts)
 
 

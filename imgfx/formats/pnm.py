@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.formats._common import DamagedError
+from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
 
 _SPACE = rb"(?:[ \t\r\n\v\f]|#[^\n]*\n)"
 _HEADERS = {
@@ -22,6 +22,7 @@ _HEADERS = {
     False: re.compile(rb"P[2356]" + 3 * (_SPACE + rb"+(\d{1,9})") + rb"[ \t\r\n\v\f]"),
 }
 _PAM_END = re.compile(rb"\nENDHDR[^\n]*\n")
+_PLAIN_BEHIND = re.compile(rb"[ \t\r\n]P[1-6][ \t\r\n]")
 LONGEST_HEADER = 4096
 
 
@@ -74,6 +75,22 @@ def size(head: bytes) -> tuple[int, int] | None:
     except DamagedError:
         return None
     return None if header is None else (header.width, header.height)
+
+
+def inspect(data: bytes) -> Inspection:
+    """The size, and whether other pictures follow, of a binary kind or of the same.
+
+    Raises:
+        DamagedError: truncated, or no valid header.
+    """
+    header = parse_header(data)
+    if header is None:
+        raise DamagedError("truncated PNM")
+    if header.payload < 0:
+        followed = _PLAIN_BEHIND.search(data, header.length) is not None
+    else:
+        followed = picture_behind(data, header.length + header.payload) is not None
+    return Inspection(header.width, header.height, others=(BEHIND,) if followed else ())
 
 
 def _parse_plain(data: bytes, kind: int) -> Header | None:

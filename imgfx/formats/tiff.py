@@ -33,8 +33,9 @@ from imgfx.exif import (
     resolution_of,
     write_directory,
 )
-from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._common import CMYK, DamagedError, Inspection
 from imgfx.image import Metadata
+from imgfx.texts import named
 
 _XMP, _ICC, _IPTC = 700, 34675, 33723
 _NAMES = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
@@ -62,6 +63,20 @@ _DNG = 50706
 _CANON, _CANON_OFFSET = b"CR", 16
 """What stands behind the header of Canon's, and where their first directory is."""
 _MOST_FRAMES = 100_000
+_STORAGE = {
+    254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282,
+    283, 284, 288, 289, 290, 291, 292, 293, 296, 297, 317, 320, 321, 322, 323, 324, 325, 330, 332,
+    334, 336, 338, 339, 340, 341, 347, *range(512, 522), 529, 530, 531, 532, 32781, 59932,
+}  # fmt: skip
+"""Tags on how and where samples are stored, which are another's when the picture is written."""
+_OWNERS = {
+    **dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "GeoTIFF"),
+    **dict.fromkeys((42112, 42113), "GDAL"),
+    **dict.fromkeys((34377, 37724), "Photoshop"),
+    **dict.fromkeys((50838, 50839), "ImageJ"),
+    **dict.fromkeys((301, 318, 319), "colour"),
+}
+"""What notes call the tags of others."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,7 @@ def inspect(data: bytes) -> Inspection:
         {tag: entry for tag, entry in entries.items() if tag in _DESCRIPTIVE}, directory.children
     )
     wanted = bool(described.children) or bool(described.entries)
+    notes = (*layout.notes, *((CMYK,) if layout.photometric == _CMYK else ()), *_lost(entries))
     return Inspection(
         width,
         height,
@@ -178,9 +194,18 @@ def inspect(data: bytes) -> Inspection:
         frames=len(seen) - 1,
         # The decoder turns CMYK to RGB with a fourth channel.
         opaque=layout.photometric == _CMYK or layout.extra == _UNSPECIFIED,
-        notes=layout.notes + ((_NO_BRANCHES,) if _BRANCHES in entries else ()),
+        others=(_NO_BRANCHES,) if _BRANCHES in entries else (),
+        notes=notes,
         largest_part=_tile(entries, order),
     )
+
+
+def _lost(entries: dict[int, Entry]) -> tuple[str, ...]:
+    """A note that names the tags which are left out."""
+    known = {*_DESCRIPTIVE, *_STORAGE, *SUB_DIRECTORIES, _XMP, _ICC, _IPTC}
+    tags = sorted(tag for tag in entries if tag not in known)
+    names = named(_OWNERS.get(tag, str(tag)) for tag in tags)
+    return (f"its tags ({names}) are left out",) if tags else ()
 
 
 def _check_no_raw(data: bytes, order: str, offset: int, entries: dict[int, Entry]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from imgfx.formats._common import DamagedError, Inspection
+from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
 from imgfx.image import Metadata
 
 
@@ -69,4 +69,7 @@ def inspect(data: bytes) -> Inspection:
     if exif is not None and exif[:6] == b"Exif\0\0":
         exif = exif[6:]
     metadata = Metadata(exif=exif, xmp=found.get(b"XMP "), icc=found.get(b"ICCP"))
-    return Inspection(*largest, metadata, frames=max(1, frames))
+    (length,) = struct.unpack_from("<I", data, 4)
+    followed = picture_behind(data, 8 + length + length % 2) is not None
+    others = (BEHIND,) if followed else ()
+    return Inspection(*largest, metadata, frames=max(1, frames), others=others)

@@ -16,6 +16,7 @@ import click
 from imgfx.errors import EncodeError, ImgfxError
 from imgfx.formats import FORMATS, Format, format_from_name, format_from_suffix
 from imgfx.hookspecs import hookimpl
+from imgfx.in_place import in_place_loss, is_same_file
 from imgfx.stage import Item, Note, Sink, StageCommand, sink
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class FileSink:
             raise EncodeError(f"{item.origin} would overwrite {reader}, which is read too")
         if writer not in (None, item.origin):
             raise EncodeError(f"{writer} would overwrite {item.origin}, which is read too")
-        if not self.overwrite and _same_file(path, item.path):
+        if not self.overwrite and is_same_file(path, item.path):
             raise EncodeError(
                 f"{path}: would overwrite its own input; choose another target, or --overwrite"
             )
@@ -125,16 +126,21 @@ class FileSink:
             )
         return chosen
 
+    def accept(self, image: Image, item: Item, index: int) -> None:
+        """Refuses an image that would replace more than itself.
+
+        Raises:
+            EncodeError: it would, in its own file.
+        """
+        reason = in_place_loss(self._path(item, index), item.path, image.unread)
+        if reason is not None:
+            raise EncodeError(reason)
+
     def encode(self, image: Image, item: Item, index: int) -> tuple[bytes, tuple[str, ...]]:
         """The format is the option's, or the one of the target's ending."""
         from imgfx.files import encode
 
         path = self._path(item, index)
-        if image.pictures > 1 and item.path is not None and _same_file(path, item.path):
-            raise EncodeError(
-                f"{path}: holds {image.pictures} pictures, of which all but the first would be "
-                "lost; choose another target"
-            )
         return encode(
             image, self._format_of(path), quality=self.quality, origin=str(path), rate=self.rate
         )
@@ -177,13 +183,6 @@ def _plain_name(name: str) -> str:
     """A name that is one on every system: that of an image from a pipe may be anyone's."""
     plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).rstrip(". ")
     return plain[:80] or "image"
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
 
 
 def _template(target: str) -> str:

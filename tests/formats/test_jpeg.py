@@ -80,7 +80,10 @@ def test_the_profile_of_inks_is_left_out_with_a_note():
     data = pillow_file(cmyk_of(pixels(8, 8)), "JPEG", icc_profile=profile)
     image = decode(data, "cmyk.jpg")
     assert image.metadata.icc is None
-    assert image.notes == ("its ICC profile is not for RGB or gray pixels; left out",)
+    assert image.notes == (
+        "its CMYK pixels are turned to RGB",
+        "its ICC profile is not for RGB or gray pixels; left out",
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -282,9 +285,25 @@ def test_comments_are_kept(comment):
     assert Pillow.open(io.BytesIO(data)).text == {"Comment": comment}
 
 
-def test_comments_of_another_time_are_latin_1():
-    data = pillow_file(pixels(8, 8), "JPEG", comment=b"J\xfcrgen\0")
-    assert decode(data, "a.jpg").metadata.texts == (("Comment", "Jürgen"),)
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1251", "shift-jis"])
+def test_comments_of_another_time_are_kept_to_the_byte(encoding):
+    comment = {"latin-1": "von Jürgen", "cp1251": "Фото деда", "shift-jis": "山田"}[encoding]
+    written = comment.encode(encoding)
+    image = decode(pillow_file(pixels(8, 8), "JPEG", comment=written), "a.jpg")
+    data, notes = encode(image, known("jpeg"))
+    assert (Pillow.open(io.BytesIO(data)).info["comment"], notes) == (written, ())
+    data, notes = encode(image, known("png"))
+    text = Pillow.open(io.BytesIO(data)).text["Comment"]
+    assert (text.encode("latin-1"), notes) == (written, ())
+    assert comment == text or encoding != "latin-1"
+
+
+def test_surrogates_of_a_plugin_do_not_end_the_run():
+    image = image_of(pixels(8, 8), metadata=Metadata(texts=(("Comment", "a\ud800"),)))
+    for name in ("png", "jpeg"):
+        data, notes = encode(image, known(name))
+        assert not notes
+        assert decode(data, "a").metadata.texts == (("Comment", "a?"),)
 
 
 def test_a_comment_that_is_no_text_is_left_out_and_that_is_said():
@@ -346,7 +365,8 @@ def test_a_claim_without_a_video_is_taken_out_without_a_word():
 def test_only_the_first_picture_is_read_and_that_is_said():
     data = with_second()
     assert decode(data, "two.jpg").notes == (TWO,)
-    assert decode(data + VIDEO, "two.jpg").notes == (A_VIDEO, TWO)
+    assert decode(data + VIDEO, "two.jpg").notes == (TWO, A_VIDEO)
+    assert decode(data + VIDEO, "two.jpg").unread == (TWO, A_VIDEO)
 
 
 @pytest.mark.parametrize("kind", [0x010001, 0x010002])

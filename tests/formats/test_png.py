@@ -27,6 +27,7 @@ from support import pixels, run_imgfx
 from imgfx.errors import DecodeError
 from imgfx.files import decode, encode, read_image
 from imgfx.formats import DamagedError, png
+from imgfx.formats import _png_text as png_text
 from imgfx.image import Metadata
 
 CORRUPT = "x"
@@ -241,6 +242,50 @@ def test_a_damaged_chunk_that_makes_no_pixels_is_left_out():
     image = decode(SMALL[:33] + bytes(broken) + SMALL[33:], "damaged.png")
     np.testing.assert_array_equal(image.pixels, pixels(6, 9))
     assert image.metadata.exif is None
+    assert image.notes == ("its EXIF is damaged; left out",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (b"iCCP", "ICC profile"),
+        (b"tEXt", "text"),
+        (b"iTXt", "text"),
+        (b"pHYs", "resolution"),
+        (b"gAMA", "colour (gAMA)"),
+        (b"frOb", None),
+    ],
+)
+def test_what_is_damaged_beside_the_pixels_is_named_once(kind, what):
+    broken = chunk(kind, b"x\0\0y")[:-1] + b"?"
+    image = decode(SMALL[:33] + 2 * broken + SMALL[33:], "damaged.png")
+    assert image.notes == ((f"its {what} is damaged; left out",) if what else ())
+
+
+@pytest.mark.parametrize("kind", [b"tRNS", b"acTL"])
+def test_damage_to_what_makes_the_picture_is_an_error(kind):
+    broken = chunk(kind, bytes(8))[:-1] + b"?"
+    with pytest.raises(DecodeError, match=f"wrong checksum in {kind.decode()}"):
+        decode(SMALL[:33] + broken + SMALL[33:], "damaged.png")
+
+
+def test_small_texts_do_not_inflate_to_much_one_after_the_other(monkeypatch):
+    total = []
+
+    def counted(data, most=png_text.LARGEST):
+        plain = inflated(data, most)
+        total.append(most if plain is None else len(plain))
+        return plain
+
+    inflated = png_text.inflated
+    monkeypatch.setattr(png_text, "inflated", counted)
+    data = SMALL
+    for content in (bytes(1 << 20), b"\xff" * (1 << 20), bytes(1 << 25)):
+        for number in range(20):
+            packed = b"K%d\0\0" % number + zlib.compress(content, 9)
+            data = with_chunk(data, b"zTXt", packed)
+    assert decode(data, "a.png").notes
+    assert sum(total) < 2 * png_text.LARGEST
 
 
 def test_metadata_is_read_as_pillow_writes_it():
@@ -281,6 +326,9 @@ def test_metadata_that_makes_no_sense_is_left_out(kind, payload):
     image = decode(with_chunk(SMALL, kind, payload), "odd.png")
     assert image.metadata == Metadata()
     np.testing.assert_array_equal(image.pixels, pixels(6, 9))
+    lost = {b"iCCP": "its ICC profile is damaged; left out", b"iTXt": "its text (XMP) is left out"}
+    compressed = kind != b"iTXt" or payload.endswith(b"stream")
+    assert image.notes == ((lost[kind],) if kind in lost and compressed else ())
 
 
 @pytest.mark.parametrize(

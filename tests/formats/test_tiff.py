@@ -92,6 +92,7 @@ def test_other_colours_become_rgb_as_in_pillow(mode):
     image = decode(data, "a.tif")
     assert image.alpha is None
     assert np.abs(image.pixels.astype(int) - pillow_pixels(data, "RGB")).max() <= 3
+    assert image.notes == (("its CMYK pixels are turned to RGB",) if mode == "CMYK" else ())
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "group4"])
@@ -388,6 +389,18 @@ def test_a_raw_file_of_canon_is_refused_and_pixels_with_its_letters_are_not():
     data = tiff_file(samples, RGB)
     assert data[8:10] == b"CR"
     np.testing.assert_array_equal(decode(data, "a.tif").pixels, samples)
+
+
+def test_tags_that_are_not_kept_are_named():
+    tags = [
+        (33550, "d", 3, (1.0, 1.0, 0.0), True),
+        (34735, "H", 4, (1, 1, 0, 0), True),
+        (65000, "s", 0, "anyone's", True),
+        (270, "s", 0, "a caption", True),
+    ]
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels(16, 32), photometric="rgb", extratags=tags, metadata=None)
+    assert decode(file.getvalue(), "a.tif").notes == ("its tags (GeoTIFF, 65000) are left out",)
 
 
 def test_pictures_below_the_first_are_not_read_and_that_is_said():

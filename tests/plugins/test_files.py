@@ -2,13 +2,13 @@
 
 import errno
 import os
+import stat
 from pathlib import Path, PurePath
 
 import click
 import cv2
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 from support import pixels
 
 from imgfx.errors import EncodeError, ImageError, ImgfxError
@@ -252,23 +252,38 @@ def test_a_template_without_an_ending_is_refused_at_once(imgfx, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_x2", "a_x3.png"]
 
 
-@pytest.mark.parametrize("ending", ["tif", "webp", "png", "jpg"])
-def test_a_file_of_several_pictures_is_not_overwritten_by_the_first(imgfx, tmp_path, ending):
-    pages = [Pillow.fromarray(pixels(16, 24) // number) for number in (1, 2, 3)]
-    pages[0].save(
-        tmp_path / f"pages.{ending}",
-        "MPO" if ending == "jpg" else None,
-        save_all=True,
-        append_images=pages[1:],
-    )
-    cv2.imwrite(str(tmp_path / "other.png"), pixels(16, 24))
-    before = (tmp_path / f"pages.{ending}").read_bytes()
-    ended = imgfx("open", ".", "save", ".", "--overwrite")
-    assert ended.code == 3
-    line = f"pages.{ending}: holds 3 pictures, of which all but the first would be lost"
-    assert line in ended.err
-    assert (tmp_path / f"pages.{ending}").read_bytes() == before
-    assert imgfx("open", f"pages.{ending}", "save", f"first.{ending}").code == 0
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [("owner", 0o640), ("group", 0o600)],
+)
+def test_who_may_read_a_replaced_file_does_not_grow(tmp_path, monkeypatch, refused, expected):
+    """Of somebody who is not root, the system takes a group of theirs at most."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    asked = []
+
+    def fchown(descriptor, owner, group):
+        asked.append((owner, group))
+        if refused == "group" or owner != -1:
+            raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    found = path.stat()
+    write_file(path, b"new")
+    assert asked == [(found.st_uid, found.st_gid), (-1, found.st_gid)]
+    assert stat.S_IMODE(path.stat().st_mode) == expected
+
+
+def test_a_replaced_file_keeps_its_tags(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.xdg.tags", b"holiday")
+    except (AttributeError, OSError):
+        pytest.skip("no extended attributes here")
+    write_file(path, b"new")
+    assert (path.read_bytes(), os.getxattr(path, "user.xdg.tags")) == (b"new", b"holiday")
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
