@@ -361,6 +361,9 @@ class BatchLedger:
         if self._settings.redo:
             return None
         entry = self._journal.known(item.path, item.origin, Path(target))
+        if entry is None and self._journal.edited(item.path, item.origin, Path(target)):
+            note = f"{target} has been changed since it was made, and is kept; --redo makes it anew"
+            return Outcome(item.origin, target, 0.0, (note,), kept=True)
         if entry is None:
             return None
         if entry.error is None:

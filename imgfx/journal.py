@@ -78,7 +78,11 @@ class Journal:
         self._descriptor = -1
         if writable:
             self._descriptor = self._opened()
-        self._entries = {entry.output: entry for entry in _entries_of(self._path)}
+        self._entries: dict[str, Entry] = {}
+        self._ours: dict[str, list[Stamp]] = {}
+        """By output, all that files of ours had there."""
+        for entry in _entries_of(self._path):
+            self._take(entry)
 
     def _opened(self) -> int:
         folder = self.folder
@@ -91,6 +95,26 @@ class Journal:
 
     def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
         """What is known of an image that need not be made: done, or failed, and nothing changed."""
+        entry = self._of_this_work(source, name, target)
+        if entry is None or (entry.error is None and not _is_stamp(entry.written, target)):
+            return None
+        return entry
+
+    def edited(self, source: Path | None, name: str, target: Path) -> bool:
+        """Whether an image need not be made but for its output, which somebody has changed since.
+
+        What a crash has left of a file, empty or of our own time, is not somebody's, nor is what
+        an earlier run has written there.
+        """
+        entry = self._of_this_work(source, name, target)
+        found = _stamp(target)
+        if entry is None or entry.written is None or found is None or _is_same(source, target):
+            return False
+        known = any(_is_stamp(stamp, target) for stamp in self._ours[entry.output])
+        return found[0] > 0 and found[1] // _SECOND > entry.written[1] // _SECOND and not known
+
+    def _of_this_work(self, source: Path | None, name: str, target: Path) -> Entry | None:
+        """The line of an output, if it is of this chain and of this input as it is now."""
         entry = self._entries.get(self._relative(target))
         if entry is None or entry.chain != self._digest(source, entry.error):
             return None
@@ -98,11 +122,12 @@ class Journal:
             return None
         # Of an image that replaced its own input, the input is what was written.
         ours = entry.error is None and _is_same(source, target)
-        if not _is_stamp(entry.written if ours else entry.read, source):
-            return None
-        if entry.error is None and not _is_stamp(entry.written, target):
-            return None
-        return entry
+        return entry if _is_stamp(entry.written if ours else entry.read, source) else None
+
+    def _take(self, entry: Entry) -> None:
+        self._entries[entry.output] = entry
+        if entry.written is not None:
+            self._ours.setdefault(entry.output, []).append(entry.written)
 
     def done(
         self, source: Path | None, name: str, read: Stamp | None, target: Path, stamp: Stamp
@@ -144,7 +169,7 @@ class Journal:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error_:
             raise ImgfxError(f"{self._path}: cannot write: {error_.strerror}") from error_
-        self._entries[entry.output] = entry
+        self._take(entry)
 
     def _check_still_there(self) -> None:
         """Whether what we write to is what has the journal's name.

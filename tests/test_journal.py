@@ -91,9 +91,12 @@ def remove_output(photos, out):
 
 
 def replace_output(photos, out):
+    """As a run does that is killed before its file has taken the place of an older one."""
     data = (out / "p2.png").read_bytes()
+    older = (out / "p2.png").stat().st_mtime_ns - 10**9
     (out / "p2.png").unlink()
     (out / "p2.png").write_bytes(data[::-1])
+    os.utime(out / "p2.png", ns=(older, older))
 
 
 def truncate_output(photos, out):
@@ -383,6 +386,50 @@ def test_a_journal_that_is_a_link_into_nowhere_is_an_error(photos, batch, tmp_pa
     assert (ended.code, ended.err) == (
         1, "imgfx: error: out: cannot write there: No such file or directory\n",
     )  # fmt: skip
+
+
+def edit_out(path):
+    """As somebody does in another program, a while after."""
+    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    later = path.stat().st_mtime_ns + 5 * 10**9
+    os.utime(path, ns=(later, later))
+    return path.read_bytes()
+
+
+def test_an_output_that_was_edited_is_kept_with_a_warning(photos, batch, tmp_path):
+    batch()
+    path = tmp_path / "out" / "p0.png"
+    edited = edit_out(path)
+    for _ in range(2):
+        ended, report = batch()
+        line = "out/p0.png has been changed since it was made, and is kept; --redo makes it anew"
+        assert (ended.code, made(report)) == (0, [])
+        assert f"imgfx: warning: photos/p0.png: {line}\n" in ended.err
+        assert path.read_bytes() == edited
+    assert "keep    photos/p0.png -> out/p0.png" in batch("--dry-run")[0].err
+    assert made(batch("--redo")[1]) == ALL
+    assert path.read_bytes() != edited
+
+
+def test_an_edited_output_is_made_anew_of_a_changed_input_and_by_another_chain(
+    photos, batch, tmp_path
+):
+    batch()
+    for name in ("p0.png", "p2.png"):
+        edit_out(tmp_path / "out" / name)
+    cv2.imwrite(str(photos / "p2.png"), pixels(9, 9))
+    assert made(batch()[1]) == ["p2.png"]
+    _, report = batch(chain=("open", "photos", "save", "out", "--quality", "90"))
+    assert made(report) == ALL
+
+
+def test_what_a_crash_left_of_an_output_is_no_edit(photos, batch, tmp_path):
+    batch()
+    path = tmp_path / "out" / "p0.png"
+    written = path.stat().st_mtime_ns
+    path.write_bytes(b"")
+    os.utime(path, ns=(written + 5 * 10**9,) * 2)
+    assert made(batch()[1]) == ["p0.png"]
 
 
 def test_redo_makes_all(photos, batch):
