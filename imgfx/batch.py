@@ -58,13 +58,13 @@ class Teller:
             self._bar.update()
         self._release()
         self._told += 1
+        for note in dict.fromkeys(outcome.notes):
+            _say(not self._settings.quiet, f"warning: {outcome.origin}: {note}")
         if outcome.error is not None:
             self._held = f"error: {outcome.error}"
             if self._told > 1:
                 self._release()
             return
-        for note in dict.fromkeys(outcome.notes):
-            _say(not self._settings.quiet, f"warning: {outcome.origin}: {note}")
         what = f"{outcome.origin} -> {outcome.output} ({outcome.seconds:.2f} s)"
         _say(self._settings.verbose, what)
 

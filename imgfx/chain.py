@@ -97,6 +97,8 @@ def _values_behind(parameters: Sequence[click.Parameter], word: str) -> int:
 
 
 def _unknown(word: str, registry: Registry) -> str:
+    if word.endswith(".toml"):
+        return f"{word!r} is no stage; a chain file is run by 'run --chain {word}'"
     if Path(word).exists():
         return f"{word!r} is no stage; to read a file write 'open {word}'"
     names = registry.names(*STAGE_KINDS, "command")

@@ -21,6 +21,7 @@ from imgfx.written import Line, Typed, Written, typed, words_of
 
 if TYPE_CHECKING:
     from imgfx.image import Image
+    from imgfx.settings import Settings
 
 _TYPED = click.core.ParameterSource.COMMANDLINE
 
@@ -150,6 +151,7 @@ class TypedLines:
         from imgfx.settings import Settings
 
         settings = Settings(**{**self._context.params, **given})
+        _check_together(settings)
         # From here on pixels are handled, and numpy and OpenCV are imported.
         from imgfx.batch import run_chain
         from imgfx.pipeline import Chain
@@ -164,6 +166,16 @@ class TypedLines:
                 run_chain(chain, settings, self._registry, images_out, parts)
             finally:
                 _flush_c_library()
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuses options that would do nothing without another one."""
+    if settings.json and not settings.dry_run:
+        raise click.UsageError(
+            "--json is for --dry-run; --report FILE writes what was done as JSON"
+        )
+    if settings.runner_address is not None and settings.runner == "local":
+        raise click.UsageError("--ray-address is for --runner ray, which is not given")
 
 
 def _run_command() -> click.Command:

@@ -101,6 +101,8 @@ def _no_image(ctx: click.Context, parameter: click.Parameter, value: Path | None
     """Refuses the name of an image, which is where a forgotten FILE leads."""
     if value is None:
         return None
+    if str(value) == "-":
+        raise click.BadParameter("write /dev/stdout for stdout, or ./- for a file", ctx, parameter)
     if not value.name:
         raise click.BadParameter("the name is empty", ctx, parameter)
     from imgfx.formats import format_from_suffix, sniff

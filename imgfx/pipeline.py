@@ -62,6 +62,8 @@ class _Filtered:
     """In the filters."""
     image: Image | None = None
     error: str | None = None
+    notes: Sequence[str] = ()
+    """On an image that failed: they may say why."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class StartedChain:
     def _filtered(self, item: Item, load: Callable[[], Image], index: int) -> _Filtered:
         """One image through the filters."""
         started = time.monotonic()
+        notes: Sequence[str] = ()
         try:
             image = load()
             started = time.monotonic()
@@ -187,7 +190,8 @@ class StartedChain:
             if not set(notes) <= set(image.notes):  # a filter made a new image
                 image = replace(image, notes=tuple(dict.fromkeys((*notes, *image.notes))))
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's
-            return _Filtered(item, time.monotonic() - started, error=message(item, error))
+            spent = time.monotonic() - started
+            return _Filtered(item, spent, error=message(item, error), notes=notes)
         return _Filtered(_named(item, image), time.monotonic() - started, image)
 
     def _accepted(self, image: object, item: Item, index: int) -> Sequence[str]:
@@ -207,7 +211,8 @@ class StartedChain:
         """
         item, image = filtered.item, filtered.image
         if image is None:
-            return Made(item.name, None, filtered.seconds, error=filtered.error)
+            notes = tuple(filtered.notes)
+            return Made(item.name, None, filtered.seconds, notes, filtered.error)
         data: bytes | None = None
         more: tuple[str, ...] = ()
         error: str | None = None

@@ -12,7 +12,7 @@ import click
 
 from imgfx.errors import EncodeError, ImgfxError
 from imgfx.files import MOST_PIXELS, decode, descriptor_of, encode
-from imgfx.formats import Format, format_from_name, y4m
+from imgfx.formats import Format, format_from_name, sniff, y4m
 from imgfx.stage import Item, Stage
 from imgfx.stdout import write_all
 from imgfx.streams import DELIMITED, split
@@ -20,6 +20,10 @@ from imgfx.streams import DELIMITED, split
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.session import Session
+
+
+_WIRES = ("ppm", "pam", "bmp", "y4m")
+"""Formats between programs; in a folder such images become PNG files."""
 
 
 class StdinItems:
@@ -53,7 +57,9 @@ def _item(number: int, data: bytes, most_pixels: int | None) -> Item:
     origin = f"stdin #{number}"
     # The number is the item's name, not the image's: it is no name to be handed on.
     name = f"image_{number:04d}"
-    return Item(origin, lambda: decode(data, origin, most_pixels=most_pixels), name=name)
+    known = sniff(data)
+    suffix = "" if known is None or known.name in _WIRES else known.suffixes[0]
+    return Item(origin, lambda: decode(data, origin, most_pixels=most_pixels), name, suffix)
 
 
 class StdoutSink:

@@ -343,6 +343,16 @@ def test_a_warning_names_the_image(imgfx, folder):
     )
 
 
+def test_warnings_of_an_image_that_fails_are_told_too(imgfx, folder):
+    samples = np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)
+    cv2.imwrite(str(folder / "f.tif"), samples)
+    ended = imgfx("open", "f.tif", "denoise-ae", "save", "o.png", "--engine", "torch")
+    assert ended.code == 1
+    warning = "imgfx: warning: f.tif: its values reach from 0 to 255; 0 is taken for black and"
+    assert warning in ended.err
+    assert "makes no sense" in ended.err
+
+
 def test_the_report_tells_of_every_image(imgfx, folder):
     words = "open a.png bad.png c.png save out --quality 90 --report sub/r.json"
     assert imgfx(*words.split()).code == 3

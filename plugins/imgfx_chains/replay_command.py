@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from imgfx.errors import ImgfxError, printable, tell
 from imgfx.formats import format_from_suffix
 from imgfx.hookspecs import hookimpl
 from imgfx.options import run_options
-from imgfx.provenance import ProvenanceError, Run, Step, runs_of
+from imgfx.provenance import ProvenanceError, Run, Step, runs_of, text_of
 from imgfx.written import Line, Values, Written, words_of
 from imgfx_chains.chain_file import write_chain
 from imgfx_chains.remake import Remake
@@ -36,7 +37,9 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     help="Where the result goes; - is stdout. By default beside FILE, or IMAGE.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the result's file if it is there.")
-@click.option("--show", is_flag=True, help="Print what made IMAGE, and do nothing.")
+@click.option(
+    "--show", is_flag=True, help="Print what made IMAGE, with --json as JSON, and do nothing."
+)
 @click.option(
     "--save-chain",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -66,7 +69,7 @@ def replay(
     save_chain: Path | None,
     files: tuple[Path, ...],
     anyway: bool,
-    **_options: Any,
+    **options: Any,
 ) -> None:
     """Do to another image what was done to IMAGE, or make a generated IMAGE again.
 
@@ -83,6 +86,9 @@ def replay(
     """
     catalog: Catalog = ctx.obj
     runs = _recorded(image)
+    if show and options["json"]:
+        click.echo(json.dumps(json.loads(text_of(runs)), indent=2))
+        return
     if show:
         for line in _shown(runs, catalog):
             # Values may be a stranger's, and steer the terminal.

@@ -86,10 +86,10 @@ class FileSink:
         place = self._resolved(path)
         other = self._taken.setdefault(place, item.origin)
         if other != item.origin:
-            raise EncodeError(
-                f"{other} and {item.origin} would both be written to {path}; save to a folder "
-                "or use a template with {stem}, {folder} or {index}"
-            )
+            way = "save to a folder or use a template with {stem}, {folder} or {index}"
+            if self._format_of(path).name == "y4m":
+                way = f"write a video with 'save - --format y4m > {path}'"
+            raise EncodeError(f"{other} and {item.origin} would both be written to {path}; {way}")
         if item.path is None:
             return
         source = self._resolved(item.path)
@@ -224,6 +224,11 @@ def _check_rate(rate: Fraction | None, format_name: str | None, target: str) -> 
         raise click.UsageError("save: only Y4M has a frame rate; give --format y4m with --fps")
 
 
+def _check_quality(quality: int | None, chosen: Format | None) -> None:
+    if quality is not None and chosen is not None and chosen.quality is None:
+        raise click.UsageError(f"save: {chosen.name} has no quality; leave out --quality")
+
+
 def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Fraction | None:
     """The fraction that is written: 25, 23.976 or 30000/1001."""
     if value is None:
@@ -291,10 +296,13 @@ def save_images(
 
         stdout_format = format_from_name(format_name or "png")
         assert stdout_format is not None, "the option's choices are known formats"
+        _check_quality(quality, stdout_format)
         return StdoutSink(session, stdout_format, quality, fps)
     if not target:
         raise ImgfxError("save: the target is empty")
-    return FileSink(_template(target), _format(format_name, target), quality, overwrite, fps)
+    chosen = _format(format_name, target)
+    _check_quality(quality, chosen or format_from_suffix(Path(_literal(target)).suffix))
+    return FileSink(_template(target), chosen, quality, overwrite, fps)
 
 
 @hookimpl

@@ -104,7 +104,15 @@ def _executed(run: Run, state: Mapping[str, Any] | None, processes: Processes) -
         finished = run.execute(show)
     if processes.leads:
         write_card(run, finished)
+        tell(_result(run))
     return finished
+
+
+def _result(run: Run) -> str:
+    """Where the weights are, and how good."""
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in run.figures.items())
+    measured = f": {figures}" if figures else ""
+    return f"{run.plan.out}, after {run.learner.step} steps{measured}; its card is beside it"
 
 
 def _task(recipe: Recipe, request: Request, network: nn.Module) -> Task:

@@ -392,6 +392,11 @@ def test_what_made_an_image_is_shown_and_saved(imgfx, folder):
         "imgfx denoise-ae --strength 0.6 --sigma auto --weights denoise.safetensors "
         "superres-rednet --scale 2 --weights superres.safetensors"
     )
+    found = json.loads(imgfx("replay", "out.png", "--show", "--json").out)
+    assert [step["stage"] for step in found["runs"][0]["stages"]] == [
+        "denoise-ae",
+        "superres-rednet",
+    ]
     assert shown[1].startswith("denoise-ae of imgfx ")
     assert shown[2].startswith("  model denoise-ae, weights sha256 ")
     assert shown[3] == "  run by torch on cpu in fp32"

@@ -242,6 +242,24 @@ def test_the_ending_or_the_option_says_the_format(imgfx, tmp_path):
     assert found == {**expected, "a.png": "png", "two.png": "jpeg"}
 
 
+def test_images_of_a_pipe_keep_their_format_in_a_folder_but_for_raw_ones(imgfx, tmp_path):
+    stream = b""
+    for ending in (".jpg", ".ppm", ".png", ".webp"):
+        stream += cv2.imencode(ending, pixels(16, 16))[1].tobytes()
+    assert imgfx("save", "out", stdin=stream).code == 0
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    expected = {"image_0000.jpg", "image_0001.png", "image_0002.png", "image_0003.webp"}
+    assert found - {".imgfx-journal.jsonl"} == expected
+
+
+def test_frames_into_one_video_are_told_the_way(imgfx, tmp_path):
+    frame = b"FRAME\n" + bytes(96)
+    (tmp_path / "v.y4m").write_bytes(b"YUV4MPEG2 W8 H8 F25:1 C420jpeg\n" + 3 * frame)
+    ended = imgfx("open", "v.y4m", "save", "w.y4m")
+    assert ended.code == 1
+    assert "write a video with 'save - --format y4m > w.y4m'" in ended.err
+
+
 def test_a_template_without_an_ending_is_refused_at_once(imgfx, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), pixels(4, 4))
     ended = imgfx("open", "a.png", "save", "{stem}_x2", "--dry-run")

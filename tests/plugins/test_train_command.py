@@ -1,6 +1,7 @@
 """`imgfx train` as users run it: what it writes, and what its options do."""
 
 import json
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -62,7 +63,9 @@ def test_a_model_is_trained_and_runs_in_a_chain(tmp_path, shelf, train, capfd, m
 def test_a_recipe_needs_no_weights_to_start_from(tmp_path, train, capfd):
     assert train("superres-rednet", "photos", "--steps", "1", "--batch", "1", new=False) == 0
     assert replace(load_weights(tmp_path / "a.safetensors").spec, reach=0) == REDNET.spec
-    assert "superres-rednet: 3 photos, 1 held out, of photos; cpu, fp32" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "superres-rednet: 3 photos, 1 held out, of photos; cpu, fp32" in said
+    assert re.search(r"imgfx: a\.safetensors, after 1 steps: .*psnr \d\d\.\d+; its card is", said)
 
 
 def test_weights_to_start_from_are_where_it_starts(tmp_path, shelf, train):
