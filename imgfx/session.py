@@ -15,7 +15,7 @@ from imgfx.errors import EngineError, WeightsError
 from imgfx.loaded import LoadedModel
 from imgfx.model import Model, ModelSpec
 from imgfx.settings import Settings
-from imgfx.weights import Weights, load_weights
+from imgfx.weights import Weights, check_purpose, load_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +61,9 @@ class Session:
             )
         key = (model.name, str(path))
         if key not in self._models:
-            self._keep(key, self._opened(model, load_weights(path)))
+            found = load_weights(path)
+            check_purpose(model, found.spec, path)  # before anything is compiled
+            self._keep(key, self._opened(model, found))
         self.asked.append(self._models[key])
         return self._models[key]
 

@@ -114,8 +114,17 @@ def weights_from_network(
     return Weights(spec, tensors, training, model)
 
 
-def _check_purpose(model: Model, spec: ModelSpec, where: Path | str) -> None:
-    """Whether weights do what the model does; widths and depths may differ."""
+def check_purpose(model: Model, spec: ModelSpec, where: Path | str) -> None:
+    """Refuses weights that do not do what the model does; widths and depths may differ.
+
+    Raises:
+        WeightsError: another architecture, scale, number of channels, or other conditions.
+    """
+    if spec.architecture != model.spec.architecture:
+        raise WeightsError(
+            f"{where}: weights of {spec.architecture!r}, but {model.name} needs "
+            f"{model.spec.architecture!r}"
+        )
     for field_ in ("scale", "channels", "conditions"):
         found, needed = getattr(spec, field_), getattr(model.spec, field_)
         if found != needed:
@@ -133,12 +142,7 @@ def network_from_weights(model: Model, weights: Weights, origin: Path | str = ""
     import torch
 
     where = origin or weights.model
-    if weights.spec.architecture != model.spec.architecture:
-        raise WeightsError(
-            f"{where}: weights of {weights.spec.architecture!r}, but {model.name} needs "
-            f"{model.spec.architecture!r}"
-        )
-    _check_purpose(model, weights.spec, where)
+    check_purpose(model, weights.spec, where)
     network = model.build(weights.spec)
     state = {name: torch.from_numpy(value) for name, value in weights.tensors.items()}
     try:

@@ -14,6 +14,8 @@ from support import PROGRAM, pixels
 
 from imgfx.journal import NAME
 
+REDNET = Path(__file__).parent.parent / "weights/imgfx_weights/superres-rednet.safetensors"
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -104,6 +106,10 @@ BAD_LINES = {
     "damaged weights": (
         "open a.png denoise-ae --weights text.png save b.png", 1,
         "text.png: not a readable safetensors file",
+    ),
+    "another model's weights": (
+        f"open a.png denoise-ae --weights {REDNET} save b.png", 1,
+        "superres-rednet.safetensors: weights of 'rednet-1', but denoise-ae needs",
     ),
     "report below a file": ("open gone.png save b.png --report a.png/r", 1, "a.png/r: cannot wr"),
     "unknown model": ("train nonsense --data empty", 1, "no model named 'nonsense'"),
