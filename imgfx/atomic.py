@@ -84,10 +84,11 @@ def _take_rights(file: BinaryIO, path: Path) -> None:
     with contextlib.suppress(OSError):
         found, descriptor = path.stat(), file.fileno()
         owner, group, mode = found.st_uid, found.st_gid, found.st_mode & 0o777
-        if not (_owned(descriptor, owner, group) or _owned(descriptor, -1, group)):
+        same_group = _owned(descriptor, owner, group) or _owned(descriptor, -1, group)
+        if not same_group:
             mode &= ~0o070 | (mode & 0o007) << 3  # another group may do no more than anyone
         os.fchmod(descriptor, mode)
-        _take_attributes(descriptor, path)
+        _take_attributes(descriptor, path, same_group)
 
 
 def _owned(descriptor: int, owner: int, group: int) -> bool:
@@ -99,12 +100,12 @@ def _owned(descriptor: int, owner: int, group: int) -> bool:
     return True
 
 
-def _take_attributes(descriptor: int, path: Path) -> None:
-    """Tags and comments of file managers, and the list of who else may read it."""
+def _take_attributes(descriptor: int, path: Path, same_group: bool) -> None:
+    """Tags and comments of file managers; of the same group the list of who else may read it."""
     if not hasattr(os, "listxattr"):  # where there are none, or no way to them
         return
     for name in os.listxattr(path):
-        if name.startswith("user.") or name == "system.posix_acl_access":
+        if name.startswith("user.") or (same_group and name == "system.posix_acl_access"):
             with contextlib.suppress(OSError):
                 os.setxattr(descriptor, name, os.getxattr(path, name))
 

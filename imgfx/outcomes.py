@@ -54,6 +54,13 @@ class Report:
     stopped: bool = False
     """Whether a failure, or an interrupt, ended the run before all images were tried."""
 
+    def add(self, outcome: Outcome, *, stop_on_error: bool) -> bool:
+        """One more image; answers whether it ends the run."""
+        self.outcomes.append(outcome)
+        ended = outcome.error is not None and stop_on_error
+        self.stopped |= ended
+        return ended
+
     @property
     def failed(self) -> int:
         """Images that failed."""

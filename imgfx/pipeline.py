@@ -110,10 +110,8 @@ class StartedChain:
         ahead = 0 if self.items.count is None else jobs
 
         def settle(outcome: Outcome) -> bool:
-            report.outcomes.append(outcome)
+            ended = report.add(outcome, stop_on_error=stop_on_error)
             observe(outcome)
-            ended = outcome.error is not None and stop_on_error
-            report.stopped |= ended
             return ended
 
         stop = interrupts or _never

@@ -222,10 +222,8 @@ class Work:
 
     def _settle(self, index: int, outcome: Outcome) -> None:
         self._outcomes[index] = outcome
-        self.report.outcomes.append(outcome)
+        self.report.add(outcome, stop_on_error=self.settings.on_error == "stop")
         self.observe(outcome)
-        if outcome.error is not None and self.settings.on_error == "stop":
-            self.report.stopped = True
 
     def __enter__(self) -> Self:
         return self

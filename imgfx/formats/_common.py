@@ -67,7 +67,7 @@ class Inspection:
     @property
     def unread(self) -> tuple[str, ...]:
         """A note on each thing beside the picture that would be lost if it replaced the file."""
-        if self.frames == 1:
+        if self.frames <= 1:
             return self.others
         return (f"only the first of {self.frames} pictures in the file is read", *self.others)
 

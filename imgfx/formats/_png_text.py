@@ -71,7 +71,8 @@ class Texts:
                 if content is None:
                     self._lost.append("XMP" if keyword == XMP else keyword)
         elif keyword and not is_writers_own(keyword):
-            self._keep(keyword, kind, rest, is_whole=keyword.isprintable() and head == head[:79])
+            is_whole = keyword.isprintable() and len(head) <= _LONGEST_KEYWORD
+            self._keep(keyword, kind, rest, is_whole=is_whole)
 
     def _keep(self, keyword: str, kind: bytes, rest: bytes, *, is_whole: bool) -> None:
         wanted = is_whole and not keyword.startswith(_RAW_PROFILE)
