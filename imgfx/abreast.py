@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -24,16 +25,34 @@ T = TypeVar("T")
 
 
 class Workers:
-    """The threads; none where there is but one image at a time."""
+    """The threads; none where there is but one image at a time.
 
-    def __init__(self, threads: int, pool: ThreadPoolExecutor) -> None:
+    What they run is opened when the first small image comes, beside it: until it is there, images
+    run one at a time.
+    """
+
+    def __init__(
+        self, threads: int, pool: ThreadPoolExecutor, share: Callable[[], None] = lambda: None
+    ) -> None:
         self.threads = threads
-        self._pool = pool
+        self._pool, self._share = pool, share
+        self._opening: Future[None] | None = None
         self._unfinished: set[Future[object]] = set()
 
     def take(self, loading: Loading) -> bool:
-        """Whether an image, which is waited for, is for them."""
-        return self.threads > 1 and loading.pixels <= MOST_PIXELS
+        """Whether an image, which is waited for, is for them.
+
+        Raises:
+            Exception: what they run could not be opened, by a fault of its engine.
+        """
+        if self.threads < 2 or loading.pixels > MOST_PIXELS:
+            return False
+        if self._opening is None:
+            self._opening = self._pool.submit(self._share)
+        if not self._opening.done():
+            return False
+        self._opening.result()
+        return True
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Work for the next thread that has none."""
@@ -73,15 +92,16 @@ class Abreast:
             if threads == 1:
                 yield Workers(threads, pool)
                 return
-            for loaded in self.models:
-                loaded.share(threads)
             try:
-                yield Workers(threads, pool)
+                yield Workers(threads, pool, partial(self._share, threads))
             finally:
                 self._ended.set()
                 for loaded in self.models:
                     loaded.break_off()
                 pool.shutdown(wait=True, cancel_futures=True)
-                for loaded in self.models:
-                    loaded.share(1)
+                self._share(1)
                 self._ended.clear()
+
+    def _share(self, threads: int) -> None:
+        for loaded in self.models:
+            loaded.share(threads)

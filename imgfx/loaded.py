@@ -91,7 +91,7 @@ class LoadedModel:
         """From now on so many threads call it, at most `at_once`; before any of them does.
 
         Small images then run side by side, each on its share of the processors; for a large one
-        the others wait. With 1 all is as it was.
+        the others wait. With 1 all is as it was. Meanwhile one thread may go on calling it.
         """
         self._threads, self._broken_off = threads, False
         self._turns = Turns(threads)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import re
-from xml.sax.saxutils import escape
 
 _NAMESPACE = b"urn:imgfx:xmp#"
 _BEGIN = (
@@ -55,7 +54,7 @@ def with_provenance(packet: bytes | None, text: str, most: int | None = None) ->
         return None
     place = places[-1].start()
     about = _ABOUT.search(packet)
-    value = escape(text).encode("ascii", "xmlcharrefreplace")
+    value = html.escape(text, quote=False).encode("ascii", "xmlcharrefreplace")
     added = _DESCRIPTION % (about[1] if about else b'""', value)
     merged = packet[:place] + added + packet[place:]
     if most is not None and len(merged) > most:

@@ -29,9 +29,9 @@ class Crowd:
 
     name, preference = "crowd", {"cpu": 1}
 
-    def __init__(self, at_once=3, fail=(), short=False, memory=1 << 40, broken=None):
+    def __init__(self, at_once=3, fail=(), short=False, memory=1 << 40, broken=None, slow=0.0):
         self.at_once, self.fail, self.short, self.memory = at_once, fail, short, memory
-        self.broken = broken
+        self.broken, self.slow = broken, slow
         self.opened, self.calls = [], []
         self.lock = threading.Lock()
         self.inside = 0
@@ -41,8 +41,10 @@ class Crowd:
 
     def open(self, model, weights, request):
         self.opened.append((request.at_once, request.batch))
-        if self.broken and request.at_once > 1:
-            raise self.broken
+        if request.at_once > 1:
+            time.sleep(self.slow)
+            if self.broken:
+                raise self.broken
         return Network(self, request.at_once)
 
 
@@ -152,7 +154,28 @@ def test_small_images_run_side_by_side_and_are_written_in_order(run):
     assert [outcome.origin for outcome in report.outcomes] == [f"in{n}" for n in range(30)]
     assert engine.opened == [(1, None), (3, None)]
     assert max(inside for _, _, inside, _ in engine.calls) == 3
-    assert {at_once for _, at_once, _, _ in engine.calls} == {3}
+    assert sum(at_once == 3 for _, at_once, _, _ in engine.calls) > 20
+
+
+def test_images_do_not_wait_for_what_runs_several_to_be_opened(run):
+    engine = Crowd(slow=0.03)
+    _, written, _ = run(engine, [SMALL] * 40)
+    check(written, range(40))
+    first = [at_once for _, at_once, _, _ in engine.calls][:3]
+    assert first == [1, 1, 1]
+    assert max(inside for _, _, inside, _ in engine.calls) == 3
+
+
+def test_what_runs_several_is_not_opened_for_large_images(run):
+    engine = Crowd()
+    _, written, _ = run(engine, [LARGE] * 9)
+    check(written, range(9))
+    assert engine.opened == [(1, None)]
+
+
+def test_an_engine_that_breaks_when_it_opens_ends_the_run(run):
+    with pytest.raises(ZeroDivisionError):
+        run(Crowd(broken=ZeroDivisionError()), [SMALL] * 40)
 
 
 def test_a_large_image_runs_alone_in_the_main_thread_with_all_processors(run):
