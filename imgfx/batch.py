@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import click
 
@@ -26,18 +25,11 @@ from imgfx.outcomes import Outcome, Report
 from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
 from imgfx.plugins import Registry
+from imgfx.progress import Progress
 from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, runner_named
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink
-
-
-class Bar(Protocol):
-    """What is used of a progress bar."""
-
-    def update(self, n: int = 1) -> bool | None:
-        """One more image."""
-        ...
 
 
 class Teller:
@@ -47,15 +39,14 @@ class Teller:
     message of the whole run, and is not said twice.
     """
 
-    def __init__(self, settings: Settings, bar: Bar | None) -> None:
-        self._settings, self._bar = settings, bar
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings, self._progress = settings, progress
         self._told = 0
         self._held: str | None = None
 
     def __call__(self, outcome: Outcome) -> None:
         """One more image."""
-        if self._bar is not None:
-            self._bar.update()
+        self._progress.image()
         self._release()
         self._told += 1
         for note in dict.fromkeys(outcome.notes):
@@ -134,7 +125,7 @@ def run_chain(
                     partial(_learn, session, settings, elsewhere),
                     partial(_say, not settings.quiet),
                 )
-                _run(runner, work)
+                _run(runner, work, session)
             except KeyboardInterrupt:
                 if stop is None or stop.came is None:
                     raise
@@ -208,10 +199,14 @@ def _blueprint(chain: Chain, settings: Settings, parts: Mapping[int, Part]) -> B
     return Blueprint(filters, sink, settings, Path.cwd())
 
 
-def _run(runner: ChainRunner, work: Work) -> None:
-    settings = work.settings
-    with _progress(settings, work.chain.items.count) as bar, Teller(settings, bar) as tell:
-        runner.run(replace(work, observe=tell))
+def _run(runner: ChainRunner, work: Work, session: Session) -> None:
+    settings, images = work.settings, work.chain.items.count
+    with (
+        Progress(images, quiet=settings.quiet) as progress,
+        Teller(settings, progress) as teller,
+    ):
+        session.watch = progress.tiles
+        runner.run(replace(work, observe=teller))
 
 
 def _count(report: Report) -> str:
@@ -287,14 +282,6 @@ def _check_targets(chain: Chain, started: StartedChain) -> None:
         for index, item in enumerate(started.items):
             with confined(f"stage {chain.sink.name!r}"):
                 check(item, index)
-
-
-def _progress(settings: Settings, total: int | None) -> AbstractContextManager[Bar | None]:
-    if settings.quiet or total == 1 or not sys.stderr.isatty():
-        return nullcontext()
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit="image", file=sys.stderr, leave=False)
 
 
 def _is_pipe(path: Path) -> bool:

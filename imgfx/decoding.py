@@ -56,7 +56,9 @@ def decode(
     if not data:
         raise DecodeError(f"{origin}: the file is empty")
     if known is None:
-        raise DecodeError(f"{origin}: not an image of a known format")
+        from imgfx.formats.foreign import unknown
+
+        raise DecodeError(f"{origin}: {unknown(data)}")
     try:
         width, height = declared_size(known, data) or (0, 0)
         check_size(width, height, most_pixels)

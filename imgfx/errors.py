@@ -20,8 +20,9 @@ what is no error, too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import PurePath
 
 import click
@@ -102,8 +103,17 @@ def printable(text: str) -> str:
 
 def tell(text: str) -> None:
     """Says one line on stderr; that nobody can be told does not keep images from being made."""
-    with suppress(OSError, ValueError):  # a full disk or a reader gone; a closed file
+    with suppress(OSError, ValueError), _beside_bars():  # a full disk, a reader gone; a closed file
         click.echo(f"imgfx: {printable(text)}", err=True)
+
+
+def _beside_bars() -> AbstractContextManager[None]:
+    """Takes bars of progress off the terminal meanwhile; there is none before their import."""
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    if bars is None:
+        return nullcontext()
+    hidden: AbstractContextManager[None] = bars.external_write_mode(file=sys.stderr)
+    return hidden
 
 
 def surprise(error: BaseException) -> str:

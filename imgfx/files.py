@@ -137,7 +137,9 @@ def _inspected(path: Path, most_pixels: int | None = None) -> Inspection:
         data = _whole_file(path, most_pixels)
         known = sniff(data)
         if known is None:
-            raise DecodeError(f"{path}: not an image of a known format")
+            from imgfx.formats.foreign import unknown
+
+            raise DecodeError(f"{path}: {unknown(data)}")
         check_size(*(declared_size(known, data) or (0, 0)), most_pixels)
         found = INSPECTORS[known.name](data)
         check_size(found.width, found.height, most_pixels, found.pixels)

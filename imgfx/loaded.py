@@ -20,7 +20,7 @@ from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
 from imgfx.readers import enlarged_reader
 from imgfx.settings import Settings
-from imgfx.tiling import Limits, Reader, Window, run_tiled
+from imgfx.tiling import Limits, Progress, Reader, Window, run_tiled, unwatched
 from imgfx.turns import Turns
 from imgfx.weights import Weights
 
@@ -45,10 +45,12 @@ class LoadedModel:
         runner: Runner,
         settings: Settings,
         note: Say = lambda _text: None,
+        watch: Progress = unwatched,
     ) -> None:
         self.model, self.weights = model, weights
         self.spec: ModelSpec = weights.spec
         self._engine, self._settings, self._note = engine, settings, note
+        self._watch = watch
         self._turns = Turns()
         self._in_fp32_lock = threading.Lock()
         self._runner = runner
@@ -190,6 +192,7 @@ class LoadedModel:
         run_tiled(
             read, height, width, self.spec, partial(self._sane, runner), result.keep,
             limits=limits, batch=self._settings.batch or runner.batch, conditions=conditions,
+            progress=self._watch,
         )  # fmt: skip
 
     def _check_whole(self, image: Image, enlarge: int) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedModel", "Session", "no_engine"]
 
+Watch = Callable[[str, int, int], None]
+"""Told of each image a network takes in several tiles: its name, how many are done, of how many."""
+
 
 class Session:
     """What a run's stages share. A context manager; models are closed when it ends."""
@@ -39,6 +42,7 @@ class Session:
         """What was done otherwise than asked, and what took long; for the report."""
         self.asked: list[LoadedModel] = []
         """What stages have asked for, in order; a model as often as it was asked for."""
+        self.watch: Watch = lambda _model, _done, _of: None
         self._engines, self._say = engines, say
         self.images_out = images_out
         """The descriptor that image bytes for stdout go to; None outside a command line."""
@@ -91,7 +95,7 @@ class Session:
         settings = self.settings if tile is None else replace(self.settings, tile=tile)
         weights = Weights(spec, {}, model=f"{name} {digest}".strip())
         model = Model(name, spec, build=_no_network)
-        loaded = LoadedModel(model, weights, None, runner, settings, self.note)
+        loaded = self._loaded(model, weights, None, runner, settings)
         self._keep((name, f"adopted {len(self._models)}"), loaded)
         self.asked.append(loaded)
         return loaded
@@ -109,7 +113,20 @@ class Session:
         engine, runner = open_engine(
             settings.engine, self._engines, self._engine_named, model, weights, request
         )
-        return LoadedModel(model, weights, engine, runner, settings, self.note)
+        return self._loaded(model, weights, engine, runner, settings)
+
+    def _loaded(
+        self,
+        model: Model,
+        weights: Weights,
+        engine: Engine | None,
+        runner: Runner,
+        settings: Settings,
+    ) -> LoadedModel:
+        def watch(done: int, of: int) -> None:
+            self.watch(model.name, done, of)
+
+        return LoadedModel(model, weights, engine, runner, settings, self.note, watch)
 
     def note(self, text: str) -> None:
         """Says a line to the user, and keeps it for the report."""

@@ -50,6 +50,14 @@ Keep = Callable[[Window, Float], None]
 """Given a rectangle in input pixels and its part of the result, (scale * h, scale * w, C)."""
 
 
+Progress = Callable[[int, int], None]
+"""Told how many of how many windows are done."""
+
+
+def unwatched(_done: int, _of: int) -> None:
+    """Progress that nobody is told of."""
+
+
 def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -168,6 +176,7 @@ def run_tiled(
     limits: Limits = UNLIMITED,
     batch: int = 1,
     conditions: Sequence[float] = (),
+    progress: Progress = unwatched,
 ) -> None:
     """A whole image through a network, tile by tile.
 
@@ -181,21 +190,25 @@ def run_tiled(
         limits: of the windows.
         batch: windows of the same size a call.
         conditions: values of the constant planes that the spec names.
+        progress: told before the first window, and after each call of the network.
     """
     down, across = divided(height, width, spec, limits)
     halo, multiple = spec.margin, spec.multiple_of
-    columns_of = spans(width, across, halo, multiple)
-    grid = product(spans(height, down, halo, multiple), columns_of)
+    grid = list(product(spans(height, down, halo, multiple), spans(width, across, halo, multiple)))
+    done = 0
+    progress(done, len(grid))
     for group in _alike(grid, batch, limits.pixels):
         windows = [_read_padded(read, rows, columns, height, width) for rows, columns in group]
         outputs = run(_batch(windows, conditions))
         for (rows, columns), output in zip(group, outputs, strict=True):
             kept = Window(rows.keep_start, rows.keep_stop, columns.keep_start, columns.keep_stop)
             keep(kept, _kept(output, rows, columns, spec.scale))
+        done += len(group)
+        progress(done, len(grid))
 
 
 def _alike(
-    grid: Iterator[tuple[Span, Span]], batch: int, pixels: int
+    grid: Sequence[tuple[Span, Span]], batch: int, pixels: int
 ) -> Iterator[Sequence[tuple[Span, Span]]]:
     """Neighbours whose windows have one size, as many at a time as batch and pixels allow."""
 

@@ -91,7 +91,7 @@ def test_nothing_imports_the_command_line_but_main():
 DOORS = {
     "cv2": {"imgfx.decoding", "imgfx.encoding"},
     "safetensors": {"imgfx.weights"},
-    "tqdm": {"imgfx.batch", "imgfx_train.progress"},
+    "tqdm": {"imgfx.progress", "imgfx_train.progress"},
     "pluggy": {"imgfx.hookspecs", "imgfx.plugins"},
     "ray": {"imgfx_ray.cluster", "imgfx_ray.pool", "imgfx_ray.runner"},
 }

@@ -18,6 +18,8 @@ _ORIENTATIONS = {
     (0, 1): 2, (2, None): 3, (0, 0): 4, (1, 0): 5, (3, None): 6, (3, 0): 7, (1, None): 8,
 }  # fmt: skip
 """EXIF orientation by (quarter turns anticlockwise, mirror: 0 top-bottom, 1 left-right)."""
+_EITHER = (b"mif1", b"msf1")
+"""Kinds of files that do not tell by what their pictures are coded: AV1, or HEVC as in HEIC."""
 _NESTED = {
     b"meta": 4, b"iprp": 0, b"ipco": 0,
     b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0,
@@ -75,6 +77,10 @@ def inspect(data: bytes) -> Inspection:
             icc = icc or data[start + 4 : stop]
         elif kind == b"colr" and data[start : start + 4] == b"nclx" and stop - start >= 8:
             told = told or struct.unpack_from(">HH", data, start + 4)
+        elif kind == b"hvcC" and data[8:12] in _EITHER:
+            raise DamagedError(
+                "a HEIC image, which is not supported; convert it to PNG or TIFF first"
+            )
         elif kind == b"av1C" and stop - start >= 4:
             high, twelve = data[start + 2] & 0x40, data[start + 2] & 0x20
             bits = 12 if high and twelve else 10 if high else 8

@@ -302,7 +302,17 @@ def save_images(
         raise ImgfxError("save: the target is empty")
     chosen = _format(format_name, target)
     _check_quality(quality, chosen or format_from_suffix(Path(_literal(target)).suffix))
+    _note_misnamed(session, format_name, target)
     return FileSink(_template(target), chosen, quality, overwrite, fps)
+
+
+def _note_misnamed(session: Session, format_name: str | None, target: str) -> None:
+    """Tells of an ending that says another format than is written."""
+    suffix = Path(target if _has_field(target) else _literal(target)).suffix
+    said = format_from_suffix(suffix)
+    if format_name is None or said is None or said == format_from_name(format_name):
+        return
+    session.note(f"{target}: written as {format_name.lower()}, whatever its ending {suffix} says")
 
 
 @hookimpl

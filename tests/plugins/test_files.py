@@ -242,6 +242,25 @@ def test_the_ending_or_the_option_says_the_format(imgfx, tmp_path):
     assert found == {**expected, "a.png": "png", "two.png": "jpeg"}
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "told"),
+    [
+        ("b.jpg", "png", "b.jpg: written as png, whatever its ending .jpg says"),
+        ("{stem}.JPG", "TIFF", "{stem}.JPG: written as tiff, whatever its ending .JPG says"),
+        ("b.jpg", "jpeg", None),
+        ("b.pgm", "ppm", None),
+        ("b.dat", "png", None),
+        ("out", "png", None),
+        ("{stem}{suffix}", "png", None),
+    ],
+)
+def test_an_ending_of_another_format_is_told(imgfx, tmp_path, target, name, told):
+    cv2.imwrite(str(tmp_path / "a.webp"), pixels(4, 4))
+    ended = imgfx("open", "a.webp", "save", target, "--format", name)
+    assert ended.code == 0
+    assert ended.err == (f"imgfx: {told}\n" if told else "")
+
+
 def test_images_of_a_pipe_keep_their_format_in_a_folder_but_for_raw_ones(imgfx, tmp_path):
     stream = b""
     for ending in (".jpg", ".ppm", ".png", ".webp"):
