@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editab
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## Restore a small noisy photograph; leaves demo/side-by-side.png.
+demo: $(INSTALLED)  ## Restore three small noisy photographs; leaves demo/side-by-side.png.
 	$(BIN)/python examples/demo.py
 
 test: lint types unit  ## Lint, types and tests.

@@ -80,7 +80,7 @@ def measured(options: argparse.Namespace) -> list[Row]:
 def denoising(folder: Path) -> Row:
     """Three noise levels."""
     levels = [mean(evaluate("denoise-ae", folder, "--sigma", str(s))) for s in (15, 25, 50)]
-    what = "`denoise-ae`, noise of sigma 15 / 25 / 50, not told"
+    what = "`denoise-ae`, noise of sigma 15 / 25 / 50, level unknown"
     return Row(what, "B100, PSNR on RGB", *joined(levels))
 
 

@@ -109,9 +109,9 @@ def _small_and_noisy(clean: Float) -> Float:
 
 SCENES = (
     Scene("denoise-25", "Noise", "koalas", "denoise-ae", partial(_noise, sigma=25),
-          (6, 70), ["denoise-ae"], given="noise of sigma 25, not told"),
+          (6, 70), ["denoise-ae"], given="noise of sigma 25, level unknown"),
     Scene("denoise-50", "Strong noise", "taj-mahal", "denoise-ae --sigma 50",
-          partial(_noise, sigma=50), (56, 86), ["denoise-ae"], given="noise of sigma 50, told"),
+          partial(_noise, sigma=50), (56, 86), ["denoise-ae"], given="noise of sigma 50, level given"),
     Scene("denoise-half", "Half the change", "row-houses", "denoise-ae --strength 0.5",
           partial(_noise, sigma=15), (86, 86), ["denoise-ae"],
           given="noise of sigma 15; half of what is found is left, as grain"),

@@ -29,8 +29,8 @@ source images are read from stdin, without a sink they are written to stdout.
 
 \b
 Examples:
-  imgfx open a.jpg denoise-ae superres-rednet --scale 2 save b.png
-  cat a.png | imgfx denoise-ae | imgfx superres-rednet > b.png
+  imgfx open a.jpg denoise-ae superres-fast --scale 2 save b.png
+  cat a.png | imgfx denoise-ae | imgfx superres-fast > b.png
   imgfx open photos denoise-ae save out
 
 `imgfx STAGE --help` explains a stage. Run options may stand before the first stage or behind any.
@@ -170,14 +170,22 @@ def _exit_code(arguments: Sequence[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"error: {where}{error.strerror or error}")
         return EXIT_ERROR
-    except Exception as error:  # of a plugin's command, or of ours: a bug
+    except Exception as error:  # of a plugin's command, or of ours: a bug; or of OpenCV
         if os.environ.get("IMGFX_TRACEBACK"):
             raise
-        _complain(
-            f"error: {surprise(error)}; with IMGFX_TRACEBACK=1 in the environment all is shown"
-        )
+        _complain(f"error: {_unforeseen(error)}")
         return EXIT_ERROR
     return EXIT_OK
+
+
+def _unforeseen(error: Exception) -> str:
+    if isinstance(error, ImportError) and "cv2" in Path(error.path or "").parts:
+        # As in most containers, which have no libraries of a desktop.
+        return (
+            f"OpenCV does not start: {error.msg}; install what it needs (on Debian and Ubuntu: "
+            "apt-get install libgl1 libglib2.0-0)"
+        )
+    return f"{surprise(error)}; with IMGFX_TRACEBACK=1 in the environment all is shown"
 
 
 def _invoke(root: Root, arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support import PROGRAM, pixels
+from support import PROGRAM, pixels, run_imgfx
 
 from imgfx import __version__
 from imgfx.offers import STAGE_KINDS, installed_offers
@@ -163,3 +163,19 @@ def test_a_closed_standard_stream_corrupts_no_file(photo, closed):
     assert "Traceback" not in ended.stderr
     assert (cv2.imread(str(photo.with_name("b.png"))) == cv2.imread(str(photo))).all()
     assert len(list(photo.parent.iterdir())) == 2
+
+
+def test_an_opencv_that_cannot_be_loaded_is_told_with_the_remedy(tmp_path, photo):
+    """As in a container without libGL."""
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text("from cv2 import native\n")
+    (tmp_path / "cv2" / "native.abi3.so").write_bytes(b"no library")
+    ended = run_imgfx(
+        ["open", photo, "save", "b.png"], cwd=tmp_path, PYTHONPATH=str(tmp_path), IMGFX_TRACEBACK=""
+    )
+    assert ended.code == 1
+    assert re.fullmatch(
+        r"imgfx: error: OpenCV does not start: .*native\.abi3\.so: .*; install what it needs "
+        r"\(on Debian and Ubuntu: apt-get install libgl1 libglib2\.0-0\)\n",
+        ended.err,
+    )

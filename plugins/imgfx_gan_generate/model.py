@@ -62,10 +62,10 @@ def _classifier_recipe() -> Recipe:
     return RECIPE
 
 
-_LECTURE = (
+_KIND = (
     "The generator of a generative adversarial network (DCGAN, Radford, Metz, Chintala, 2016), "
-    "trained by the lecture's step: originals and fakes in one extended minibatch, sigmoid "
-    "cross-entropy on the discriminator's logits."
+    "trained with originals and fakes in one extended minibatch, and with sigmoid cross-entropy on "
+    "the discriminator's logits."
 )
 
 FASHION = Model(
@@ -75,7 +75,7 @@ FASHION = Model(
     weights=bundled_weights("gan-generate"),
     recipe=partial(_recipe, "fashion"),
     judge="fashion-classifier",
-    describe=f"{_LECTURE} It makes 28x28 gray pictures of clothes.",
+    describe=f"{_KIND} It makes 28x28 gray pictures of clothes.",
 )
 
 FACES = Model(
@@ -84,7 +84,7 @@ FACES = Model(
     build=_build,
     weights=bundled_weights("gan-generate-faces"),
     recipe=partial(_recipe, "faces"),
-    describe=f"{_LECTURE} It makes 64x64 pictures of faces.",
+    describe=f"{_KIND} It makes 64x64 pictures of faces.",
     caution=(
         "The people in these pictures do not exist; a likeness to anyone is by chance. Whom the "
         "training data show often, the generator shows often and well, others rarely and badly, so "

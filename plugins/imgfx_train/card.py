@@ -24,7 +24,7 @@ def card_text(run: Run, finished: bool) -> str:
     plan, facts = run.plan, run.facts()
     metrics = json.loads(facts["metrics"])
     rows = "\n".join(f"| {name} | {_figure(value)} |" for name, value in metrics.items())
-    end = "to its end" if finished else f"to {100 * run.progress:.0f} % of its length"
+    end = "the whole run" if finished else f"{100 * run.progress:.0f} % of the run"
     caution = f"\n**Limits.** {plan.model.caution}\n" if plan.model.caution else ""
     taught = f"| taught by | {facts['teachers']} |\n" if facts.get("teachers") else ""
     origin = f"| began with | {facts['origin']} |\n" if facts.get("origin") else ""
@@ -40,7 +40,7 @@ def card_text(run: Run, finished: bool) -> str:
 | parameters | {sum(p.numel() for p in run.learner.average.parameters()):,} |
 | data | {facts["data"]} |
 | licence of the data | {facts["licence"] or _UNSTATED} |
-{origin}{taught}| steps | {int(facts["steps"]):,} of {facts["batch"]} examples, {end} |
+{origin}{taught}| steps | {int(facts["steps"]):,} of {facts["batch"]} examples each, {end} |
 | minutes | {facts["minutes"]} on {facts["processor"]}, {facts["precision"]} |
 | peak rate, seed | {facts["rate"]}, {facts["seed"]} |
 | sha256 of the weights | `{run.digest}` |

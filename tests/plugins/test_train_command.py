@@ -49,7 +49,12 @@ def test_a_model_is_trained_and_runs_in_a_chain(tmp_path, shelf, train, capfd, m
     assert record["step"] == 3
     assert json.loads(facts()["metrics"])[metric] == pytest.approx(record[metric], abs=1e-3)
     card = (tmp_path / "a.md").read_text()
-    for part in [weights.digest, "3 of 2 examples, to its end", "CC0; MIT", f"imgfx train {model}"]:
+    for part in [
+        weights.digest,
+        "3 of 2 examples each, the whole run",
+        "CC0; MIT",
+        f"imgfx train {model}",
+    ]:
         assert part in card, part
     samples = read_image(tmp_path / "a.samples.png").pixels
     assert samples.std() > 1

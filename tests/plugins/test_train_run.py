@@ -84,8 +84,8 @@ def test_the_weights_are_the_average_and_say_how_they_were_made(tmp_path):
 @pytest.mark.parametrize(
     ("finished", "licence", "expected"),
     [
-        (True, "CC0", ["| licence of the data | CC0 |", "12 of 16 examples, to its end"]),
-        (False, "", ["| licence of the data | not stated", "to 60 % of its length"]),
+        (True, "CC0", ["| licence of the data | CC0 |", "12 of 16 examples each, the whole run"]),
+        (False, "", ["| licence of the data | not stated", "60 % of the run"]),
     ],
 )
 def test_the_card_says_what_the_weights_are(tmp_path, finished, licence, expected):
