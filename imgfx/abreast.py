@@ -40,11 +40,7 @@ class Workers:
         self._unfinished: set[Future[object]] = set()
 
     def take(self, loading: Loading) -> bool:
-        """Whether an image, which is waited for, is for them.
-
-        Raises:
-            Exception: what they run could not be opened, by a fault of its engine.
-        """
+        """Whether an image, which is waited for, is for them."""
         if self.threads < 2 or loading.pixels > MOST_PIXELS:
             return False
         if self._opening is None:

@@ -135,6 +135,19 @@ def is_alone(descriptor: int) -> bool:
     return True
 
 
+def is_taken(descriptor: int) -> bool:
+    """Whether somebody else holds an open file; if not, it is held as long as it is open."""
+    if os.name != "posix":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # of file systems without locks
+        return False
+    return False
+
+
 def is_abandoned(path: Path) -> bool:
     """Whether whoever wrote a temporary file is gone; False where that cannot be told."""
     if os.name != "posix":

@@ -15,12 +15,13 @@ import click
 
 from imgfx import __version__
 from imgfx.chain import describe
+from imgfx.digests import digest_of, stages_of
 from imgfx.engines.base import Choice
-from imgfx.errors import ImgfxError, confined, tell
+from imgfx.errors import ImageError, ImgfxError, confined, tell
 from imgfx.files import descriptor_of, write_file
 from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
-from imgfx.journal import NAME, Journal, Stamp, digest_of, remove_abandoned, stamp_of
+from imgfx.journal import NAME, Journal, remove_abandoned
 from imgfx.outcomes import Outcome, Report
 from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
@@ -30,6 +31,7 @@ from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, r
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink
+from imgfx.stamps import Stamp, is_same, stamp_of
 
 
 class Teller:
@@ -246,7 +248,9 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
         digest_of(stages, content, session.models)
         for stages in (chain.filters, (chain.source, *chain.filters))
     )
-    journal = Journal(folder, digest, made, _limits(settings), writable=not settings.dry_run)
+    stages = stages_of(chain.filters, content)
+    writable = not settings.dry_run
+    journal = Journal(folder, digest, made, _limits(settings), stages, writable=writable)
     ledger = BatchLedger(journal, started.sink, settings)
     sink.keep_journal(ledger.note)
     try:
@@ -348,11 +352,9 @@ class BatchLedger:
         if self._settings.redo:
             return None
         entry = self._journal.known(item.path, item.origin, Path(target))
-        if entry is None and self._journal.edited(item.path, item.origin, Path(target)):
-            note = f"{target} has been changed since it was made, and is kept; --redo makes it anew"
-            return Outcome(item.origin, target, 0.0, (note,), kept=True)
         if entry is None:
-            return None
+            note = self._why_kept(item, Path(target))
+            return Outcome(item.origin, target, 0.0, (note,), kept=True) if note else None
         if entry.error is None:
             return Outcome(item.origin, target, 0.0, kept=True)
         if self._settings.retry_failed:
@@ -360,9 +362,26 @@ class BatchLedger:
         again = "failed in an earlier run; --retry-failed tries again"
         return Outcome(item.origin, None, 0.0, error=f"{entry.error} ({again})")
 
+    def _why_kept(self, item: Item, target: Path) -> str | None:
+        """Why an image is not made although it is not known as done; None if it is to be made."""
+        if self._journal.edited(item.path, item.origin, target):
+            return f"{target} has been changed since it was made, and is kept; --redo makes it anew"
+        if self._journal.restored(item.path, target):
+            return (
+                f"{target} is what these stages made of it, with other weights or versions, and is "
+                "kept; --redo does it again"
+            )
+        return None
+
     def note(self, item: Item, index: int, target: Path, stamp: Stamp) -> None:
-        """See `Note`."""
+        """See `Note`.
+
+        Raises:
+            ImageError: the image is to replace what is not what has been read.
+        """
         read = self._read.pop(index, None)
+        if is_same(item.path, target) and stamp_of(item.path) != read:
+            raise ImageError(f"{target}: has changed since it was read, and is left as it is")
         self._journal.done(item.path, item.origin, read, target, stamp)
 
     def failed(self, item: Item, index: int, error: str) -> None:

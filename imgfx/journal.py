@@ -2,39 +2,31 @@
 
 A line of JSON an image is added before its file gets its name: with the size and time that the file
 will have, the input's, and a digest of the chain. After a kill at any moment a file that bears
-out its line is whole and of that chain; any other is made again.
+out its line is whole and of that chain; any other is made again. An image that replaces its own
+input has a history: each line read what the one before had written, and whatever is in it is done.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from imgfx import __version__
 from imgfx.atomic import TEMPORARY, is_abandoned, is_alone, share
-from imgfx.chain import describe
 from imgfx.errors import ImgfxError
-
-if TYPE_CHECKING:
-    from imgfx.session import LoadedModel
-    from imgfx.stage import Stage
+from imgfx.stamps import SECOND, Stamp, agree, is_same, is_stamp, stamp_of
 
 NAME = ".imgfx-journal.jsonl"
 _VERSION = 1
-_SECOND = 1_000_000_000
+_FAILED = "failed"
 _TRIES = 100
 """To hold a journal that other runs remove meanwhile."""
-
-Stamp = tuple[int, int]
-"""Bytes and time of change in nanoseconds, by which a file is known again."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,8 @@ class Entry:
     written: Stamp | None
     """Of the output; None where there is none."""
     error: str | None = None
+    stages: str = ""
+    """A digest of the same without versions and weights; empty in older lines."""
 
 
 class Journal:
@@ -63,6 +57,7 @@ class Journal:
         chain: the digest of filters, sink and weights.
         made: the digest with the source, for images that come from no file.
         limits: on what else it depends whether an image can be made.
+        stages: the digest of filters and sink alone, whatever their versions and weights.
         writable: False for looking at it alone.
 
     Raises:
@@ -70,23 +65,37 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, chain: str, made: str = "", limits: str = "", *, writable: bool = True
+        self,
+        folder: Path,
+        chain: str,
+        made: str = "",
+        limits: str = "",
+        stages: str = "",
+        *,
+        writable: bool = True,
     ) -> None:
         self.folder, self._chain, self._made = folder, chain, made or chain
-        self._limits = limits
+        self._limits, self._stages = limits, stages
         self._path = folder / NAME
         self._descriptor = -1
+        self._seen = 0
+        """Bytes of the journal that have been taken in."""
+        self._is_new = False
+        self._history: dict[str, list[Entry]] = {}
+        """By output, what was made there, in order."""
+        self._failures: dict[str, dict[str, Entry]] = {}
+        """By output and chain, what has failed and has not been made since."""
         if writable:
             self._descriptor = self._opened()
-        self._entries: dict[str, Entry] = {}
-        self._ours: dict[str, list[Stamp]] = {}
-        """By output, all that files of ours had there."""
-        for entry in _entries_of(self._path):
-            self._take(entry)
+            self._read_on()
+        else:
+            for entry in _entries_of(self._path):
+                self._take(entry)
 
     def _opened(self) -> int:
         folder = self.folder
         try:
+            self._is_new = not folder.exists()
             descriptor = _held(self._path)
             _end_line(descriptor)
         except OSError as error:
@@ -94,11 +103,26 @@ class Journal:
         return descriptor
 
     def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
-        """What is known of an image that need not be made: done, or failed, and nothing changed."""
+        """What is known of an image that need not be made: done, or failed, and nothing changed.
+
+        What other runs have added meanwhile counts.
+        """
+        self._read_on()
+        chain = self._digest(source, _FAILED)
+        failure = self._failures.get(self._relative(target), {}).get(chain)
+        if failure is not None and self._is_of(failure, source, name):
+            return failure if is_stamp(failure.read, source) else None
+        if self._is_in_place(source, target):
+            own = self._digest(source, None)
+            return next((e for e in self._made_of(source, target) if e.chain == own), None)
         entry = self._of_this_work(source, name, target)
-        if entry is None or (entry.error is None and not _is_stamp(entry.written, target)):
-            return None
-        return entry
+        return entry if entry is not None and is_stamp(entry.written, target) else None
+
+    def restored(self, source: Path | None, target: Path) -> bool:
+        """Whether an image is what the same stages made of it, of other versions or weights."""
+        if not self._stages or not self._is_in_place(source, target):
+            return False
+        return any(entry.stages == self._stages for entry in self._made_of(source, target))
 
     def edited(self, source: Path | None, name: str, target: Path) -> bool:
         """Whether an image need not be made but for its output, which somebody has changed since.
@@ -107,27 +131,63 @@ class Journal:
         an earlier run has written there.
         """
         entry = self._of_this_work(source, name, target)
-        found = _stamp(target)
-        if entry is None or entry.written is None or found is None or _is_same(source, target):
+        found = stamp_of(target)
+        if entry is None or entry.written is None or found is None or is_same(source, target):
             return False
-        known = any(_is_stamp(stamp, target) for stamp in self._ours[entry.output])
-        return found[0] > 0 and found[1] // _SECOND > entry.written[1] // _SECOND and not known
+        history = self._history[entry.output]
+        known = any(is_stamp(earlier.written, target) for earlier in history)
+        return found[0] > 0 and found[1] // SECOND > entry.written[1] // SECOND and not known
 
     def _of_this_work(self, source: Path | None, name: str, target: Path) -> Entry | None:
-        """The line of an output, if it is of this chain and of this input as it is now."""
-        entry = self._entries.get(self._relative(target))
-        if entry is None or entry.chain != self._digest(source, entry.error):
+        """The last line of an output, if it is of this chain and of this input as it is now."""
+        history = self._history.get(self._relative(target))
+        entry = history[-1] if history else None
+        if entry is None or entry.chain != self._digest(source, None):
             return None
-        if entry.input != self._input(source, name):
-            return None
-        # Of an image that replaced its own input, the input is what was written.
-        ours = entry.error is None and _is_same(source, target)
-        return entry if _is_stamp(entry.written if ours else entry.read, source) else None
+        return entry if self._is_of(entry, source, name) and is_stamp(entry.read, source) else None
+
+    def _is_of(self, entry: Entry, source: Path | None, name: str) -> bool:
+        return entry.input == self._input(source, name)
+
+    def _is_in_place(self, source: Path | None, target: Path) -> bool:
+        """Whether an image that has been made before replaces its own input."""
+        return self._relative(target) in self._history and is_same(source, target)
+
+    def _made_of(self, source: Path | None, target: Path) -> Iterator[Entry]:
+        """What has made a file in its own place what it is, the last of it first."""
+        stamp = stamp_of(source)
+        for entry in reversed(self._history.get(self._relative(target), ())):
+            if agree(entry.written, stamp):
+                yield entry
+                stamp = entry.read
+
+    def _read_on(self) -> None:
+        """Takes in what has been added, by whatever run, since it was last read."""
+        if self._descriptor < 0:
+            return
+        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        if end <= self._seen:
+            return
+        os.lseek(self._descriptor, self._seen, os.SEEK_SET)
+        data = bytearray()
+        while len(data) < end - self._seen:
+            part = os.read(self._descriptor, end - self._seen - len(data))
+            if not part:
+                break
+            data += part
+        whole = data[: data.rfind(b"\n") + 1]  # the rest is still being written
+        self._seen += len(whole)
+        for entry in _entries_in(whole.decode("utf-8", "surrogateescape")):
+            self._take(entry)
 
     def _take(self, entry: Entry) -> None:
-        self._entries[entry.output] = entry
-        if entry.written is not None:
-            self._ours.setdefault(entry.output, []).append(entry.written)
+        failures = self._failures.setdefault(entry.output, {})
+        if entry.error is not None:
+            failures[entry.chain] = entry
+            return
+        self._history.setdefault(entry.output, []).append(entry)
+        for chain in [c for c in failures if c.partition(" ")[0] == entry.chain]:
+            del failures[chain]
 
     def done(
         self, source: Path | None, name: str, read: Stamp | None, target: Path, stamp: Stamp
@@ -160,6 +220,7 @@ class Journal:
             read,
             written,
             error,
+            self._stages,
         )
         self._check_still_there()
         line = json.dumps({"v": _VERSION, **asdict(entry)}, ensure_ascii=False) + "\n"
@@ -169,7 +230,7 @@ class Journal:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error_:
             raise ImgfxError(f"{self._path}: cannot write: {error_.strerror}") from error_
-        self._take(entry)
+        self._read_on()
 
     def _check_still_there(self) -> None:
         """Whether what we write to is what has the journal's name.
@@ -197,8 +258,9 @@ class Journal:
         if os.fstat(self._descriptor).st_size == 0 and is_alone(self._descriptor):
             with contextlib.suppress(OSError):
                 self._path.unlink()
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()
+            if self._is_new:
+                with contextlib.suppress(OSError):
+                    self.folder.rmdir()
         os.close(self._descriptor)
 
 
@@ -231,31 +293,6 @@ def _is_there(path: Path, descriptor: int) -> bool:
         return False
 
 
-def stamp_of(source: Path | None) -> Stamp | None:
-    """A file's stamp; None when there is no file."""
-    return _stamp(source)
-
-
-def _stamp(path: Path | None) -> Stamp | None:
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _is_stamp(noted: Stamp | None, path: Path | None) -> bool:
-    """Whether a file has a stamp; in seconds, where it has been copied by what keeps only these."""
-    found = _stamp(path)
-    if noted is None or found is None or noted[0] != found[0]:
-        return noted == found
-    one, other = noted[1], found[1]
-    whole = one % _SECOND == 0 or other % _SECOND == 0
-    return one // _SECOND == other // _SECOND if whole else one == other
-
-
 def outputs_noted(folder: Path) -> dict[Path, Path]:
     """By each file that any chain has written to a folder, by its journal, what that is made of.
 
@@ -280,17 +317,14 @@ def _entries_of(path: Path) -> Iterator[Entry]:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
+    yield from _entries_in(text)
+
+
+def _entries_in(text: str) -> Iterator[Entry]:
     for line in text.split("\n"):  # not splitlines: names may hold what else ends a line
         entry = _entry(line)
         if entry is not None:
             yield entry
-
-
-def _is_same(source: Path | None, target: Path) -> bool:
-    try:
-        return source is not None and source.samefile(target)
-    except OSError:
-        return False
 
 
 def _entry(line: str) -> Entry | None:
@@ -306,36 +340,6 @@ def _entry(line: str) -> Entry | None:
         return Entry(**data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         return None
-
-
-def digest_of(
-    stages: Sequence[Stage], sink: Mapping[str, Any], models: Sequence[LoadedModel]
-) -> str:
-    """Names a chain: stages and sink with their options, the weights, and the versions.
-
-    Of the files that filters' options name, and of plugins that are files, the content counts.
-
-    Engine and precision are left out: a batch may go on with another.
-    """
-    parts: dict[str, Any] = {
-        "imgfx": __version__,
-        "stages": describe([replace(stage, options=_placed(stage.options)) for stage in stages]),
-        "sink": dict(sink),
-        "weights": {loaded.model.name: loaded.weights.digest for loaded in models},
-    }
-    foreign = [stage.step for stage in stages if stage.step is not None]
-    plugins = [(s.stage, s.version, dict(s.files)) for s in foreign if s.version or s.files]
-    if plugins:
-        parts["plugins"] = plugins
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _placed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options in which a file is named by its place, however a line or a chain file spells it."""
-    return {
-        name: Path(os.path.realpath(value)) if isinstance(value, Path) else value
-        for name, value in options.items()
-    }
 
 
 def remove_abandoned(targets: Iterable[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ class TypedLines:
         words = _run_words(line)
         for written in line.stages:
             words.append(written.stage)
-            words += map(self._as_path, self._piece(written).words)
+            words += self._piece(written, self._as_path).words
         return words
 
     def _as_path(self, word: str) -> str:
@@ -121,12 +121,12 @@ class TypedLines:
             ((stage,), _) = parse_pieces([piece], self._context, [])
         return replace(self._known(piece, stage), weights=written.weights)
 
-    def _piece(self, written: Written) -> Piece:
+    def _piece(self, written: Written, argument: Callable[[str], str] = str) -> Piece:
         command = self._registry.stage(written.stage)
         if command is None:
             raise ImgfxError(f"{_prefix(written)}{self._unknown(written.stage)}")
         try:
-            return Piece(command, words_of(command.params, written.values))
+            return Piece(command, words_of(command.params, written.values, argument))
         except ValueError as error:
             raise ImgfxError(f"{_prefix(written)}{error}") from error
 

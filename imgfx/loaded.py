@@ -14,7 +14,7 @@ from imgfx.abreast import MOST_PIXELS
 from imgfx.alpha import enlarged_alpha, with_carried_colours
 from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner, Say
 from imgfx.engines.compiled import Unbuilt
-from imgfx.errors import EngineError, ImageError, OutOfMemoryError
+from imgfx.errors import ImageError, ImgfxError, OutOfMemoryError, confined
 from imgfx.image import Depth, Image, Pixels, pixels_from_float
 from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
@@ -166,10 +166,10 @@ class LoadedModel:
         choice, batch = self.choice, self._settings.batch
         request = Request(choice.device, choice.precision, self._note, None, batch, at_once=threads)
         try:
-            self._shared_runner = self._engine.open(self.model, self.weights, request)
-        except (EngineError, MemoryError) as error:
-            why = error.format_message() if isinstance(error, EngineError) else "too little memory"
-            self._note(f"{self.model.name}: {why}; images run one at a time")
+            with confined(f"engine {choice.engine!r}"):
+                self._shared_runner = self._engine.open(self.model, self.weights, request)
+        except ImgfxError as error:
+            self._note(f"{self.model.name}: {error.format_message()}; images run one at a time")
 
     def _run(
         self,

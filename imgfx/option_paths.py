@@ -32,6 +32,8 @@ def _changed(kind: Any, value: Value, change: Callable[[str], str]) -> Value:
         return value
     if isinstance(value, list):
         return [_changed(kind, part, change) for part in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)  # the name of a folder is one, whatever it looks like
     return change(value) if isinstance(value, str) and value != "-" else value
 
 

@@ -64,8 +64,17 @@ def _name(parameter: click.Parameter) -> str:
     return (parameter.name or "").replace("_", "-")
 
 
-def words_of(parameters: Sequence[click.Parameter], values: Values) -> list[str]:
+def words_of(
+    parameters: Sequence[click.Parameter],
+    values: Values,
+    argument: Callable[[str], str] = str,
+) -> list[str]:
     """The words that give these values on a command line; arguments come last.
+
+    Args:
+        parameters: of the command.
+        values: by their names.
+        argument: how a word is written that is no option's.
 
     Raises:
         ValueError: there is no such option, or the value is of another kind; says so.
@@ -81,7 +90,7 @@ def words_of(parameters: Sequence[click.Parameter], values: Values) -> list[str]
             if isinstance(parameter, click.Option):
                 words += _option_words(name, parameter, values[name])
             else:
-                arguments += map(_text_of(name), _listed(values[name]))
+                arguments += map(argument, map(_text_of(name), _listed(values[name])))
     if any(word.startswith("-") and word != "-" for word in arguments):
         words.append("--")
     return words + arguments

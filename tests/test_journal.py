@@ -376,7 +376,16 @@ def test_an_empty_journal_in_use_is_not_removed(tmp_path):
     assert (folder / NAME).stat().st_size
     (folder / NAME).unlink()
     Journal(folder, "a").close()
-    assert not folder.exists()
+    assert not (folder / NAME).exists()
+
+
+def test_an_empty_folder_goes_only_if_it_was_made_for_the_journal(tmp_path):
+    for folder in (tmp_path / "mine", tmp_path / "new"):
+        if folder.name == "mine":
+            folder.mkdir()
+        Journal(folder, "a").close()
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert not list((tmp_path / "mine").iterdir())
 
 
 def test_a_journal_that_is_a_link_into_nowhere_is_an_error(photos, batch, tmp_path):

@@ -175,7 +175,7 @@ def _escape(command: StageCommand | None, text: str) -> Escape:
     if command is not None and command.kind == "source" and glob.has_magic(text):
         return glob.escape
     if command is not None and command.name == "save":
-        return _without_fields if "{" in text else _literally
+        return _without_fields if "{" in text else literally
     return str
 
 
@@ -183,8 +183,8 @@ def _without_fields(folder: str) -> str:
     return folder.replace("{", "{{").replace("}", "}}")
 
 
-def _literally(path: str) -> str:
-    """A brace that only closes stands for itself where none opens."""
+def literally(path: str) -> str:
+    """A path as a target that means just this; a brace that closes is one where none opens."""
     return _without_fields(path) if "{" in path else path
 
 

@@ -20,7 +20,7 @@ from imgfx.hookspecs import hookimpl
 from imgfx.options import run_options
 from imgfx.provenance import ProvenanceError, Run, Step, runs_of, text_of
 from imgfx.written import Line, Values, Written, words_of
-from imgfx_chains.chain_file import write_chain
+from imgfx_chains.chain_file import literally, write_chain
 from imgfx_chains.remake import Remake
 from imgfx_chains.run_command import typed_options
 
@@ -155,7 +155,7 @@ def _complete(
         return lines
     if os.path.lexists(target) and not overwrite:
         raise ImgfxError(f"{target}: is there already; choose another --out, or --overwrite")
-    values: Values = {"target": str(target).replace("{", "{{").replace("}", "}}")}
+    values: Values = {"target": literally(str(target))}
     sink = Written("save", {**values, "overwrite": True} if overwrite else values)
     lines[-1] = replace(lines[-1], stages=[*lines[-1].stages, sink])
     return lines

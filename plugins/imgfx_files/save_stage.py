@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -43,6 +44,8 @@ class FileSink:
     """Whose image goes to a path."""
     _read: dict[Path, str] = field(default_factory=dict)
     """Whose input a path is."""
+    _written: dict[str, Path] = field(default_factory=dict)
+    """What has been written, by its place as a file system names it that ignores case."""
     _places: dict[Path, Path] = field(default_factory=dict)
     """What folders are without links."""
 
@@ -81,6 +84,10 @@ class FileSink:
         Raises:
             EncodeError: nothing may be written there.
         """
+        self._checked(item, index)
+
+    def _checked(self, item: Item, index: int) -> Path:
+        """The target without links; see `check`."""
         path = self._path(item, index)
         self._format_of(path)
         place = self._resolved(path)
@@ -91,7 +98,7 @@ class FileSink:
                 way = f"write a video with 'save - --format y4m > {path}'"
             raise EncodeError(f"{other} and {item.origin} would both be written to {path}; {way}")
         if item.path is None:
-            return
+            return place
         source = self._resolved(item.path)
         self._read[source] = item.origin
         reader, writer = self._read.get(place), self._taken.get(source)
@@ -103,6 +110,7 @@ class FileSink:
             raise EncodeError(
                 f"{path}: would overwrite its own input; choose another target, or --overwrite"
             )
+        return place
 
     def _resolved(self, path: Path) -> Path:
         """Without links; of a circle of them, as far as it goes.
@@ -149,7 +157,7 @@ class FileSink:
         """By a temporary file and a rename."""
         from imgfx.files import write_file
 
-        self.check(item, index)
+        self._check_new(self._checked(item, index))
         path, note = self._path(item, index), self._note
 
         def before(found: os.stat_result) -> None:
@@ -157,6 +165,19 @@ class FileSink:
                 note(item, index, path, (found.st_size, found.st_mtime_ns))
 
         write_file(path, data, before)
+
+    def _check_new(self, place: Path) -> None:
+        """Refuses what the file system takes for another output of this run.
+
+        Whether it does, as where it ignores case, is seen only when that has been written.
+        """
+        folded = unicodedata.normalize("NFC", str(place)).casefold()
+        other = self._written.setdefault(folded, place)
+        if other != place and is_same_file(place, other):
+            raise EncodeError(
+                f"{place}: this file system takes it for {other.name}, which was just written; "
+                "use a template with {folder} or {index}"
+            )
 
     def journal_folder(self) -> Path | None:
         """The template's part before the first field; None for a plain path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 
 from imgfx.errors import TrainingError, confined, tell
 from imgfx.interrupts import is_ignored
+from imgfx_train.held import held
 from imgfx_train.progress import shown
 from imgfx_train.request import (
     Request,
@@ -57,7 +58,11 @@ def launch(catalog: Catalog, request: Request) -> int | None:
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     torch.manual_seed(request.seed)
-    with _without_denormals(), joined(device) as processes:
+    with (
+        _without_denormals(),
+        joined(device) as processes,
+        held(request.out) if processes.leads else nullcontext(),
+    ):
         plan, task = _prepared(catalog, model, recipe, request, state, device, processes)
         if processes.leads:
             said = f"{plan.facts['data']}; {device}, {plan.facts['precision']}"

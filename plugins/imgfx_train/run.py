@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from imgfx.errors import TrainingError, tell
+from imgfx.errors import ImgfxError, TrainingError, confined, tell
 from imgfx.files import write_file, write_image
 from imgfx.image import Image
 from imgfx.model import Model, ModelSpec
@@ -113,6 +113,7 @@ class Run:
         self.data_seconds = 0.0
         self._rate_scale = 1.0
         self._steps_back = 0
+        self._undrawn: set[Path] = set()
         self.figures: dict[str, float] = {}
         self.best = float("-inf")
         self._good: dict[str, Any] | None = None
@@ -210,13 +211,29 @@ class Run:
         values = _plain({**self._losses.take(), **self.figures}, 5)
         self._record({"step": self.learner.step, **times, **values})
         if self._processes.leads:
-            if can_draw():
-                draw_curves(self.plan.metrics_path, self.plan.curves_path)
-            write_image(self.plan.samples_path, Image(self.task.samples(self.learner.average)))
+            self._draw()
         score = self.figures[self.plan.recipe.metric]
         if score > self.best:
             self.best = score
             self._save_weights(self.plan.best_path)
+
+    def _draw(self) -> None:
+        """The pictures; one that cannot be drawn is not worth hours of training."""
+        plan, samples = self.plan, Image(self.task.samples(self.learner.average))
+        self._picture(plan.samples_path, lambda: _write(plan.samples_path, samples))
+        if can_draw():
+            self._picture(
+                plan.curves_path, lambda: draw_curves(plan.metrics_path, plan.curves_path)
+            )
+
+    def _picture(self, path: Path, draw: Callable[[], None]) -> None:
+        try:
+            with confined("drawing"):
+                draw()
+        except ImgfxError as error:
+            if path not in self._undrawn:
+                self._undrawn.add(path)
+                tell(f"warning: {path}: {error.format_message()}")
 
     def _record(self, record: Mapping[str, Any]) -> None:
         """Adds a line to the metrics, in place of those of steps that are done again.
@@ -312,6 +329,10 @@ class Run:
     def digest(self) -> str:
         """The sha256 that names the averaged weights as they are now."""
         return self._weights().digest
+
+
+def _write(path: Path, image: Image) -> None:
+    write_image(path, image)
 
 
 def _step_of(line: str) -> float:

@@ -208,6 +208,21 @@ def test_two_images_never_share_a_target():
         sink.check(Item("b.png", lambda: None, "a", ".png", PurePath(), Path("two/a.png")), 1)
 
 
+def test_an_output_is_not_overwritten_where_the_file_system_ignores_case(tmp_path):
+    """As on macOS, or on a card of a camera; here a second name of the file stands for it."""
+    sink = start(save_images, "out")
+    first, second, third = (
+        Item(f"{folder}/{name}.jpg", lambda: None, name, ".jpg", path=Path(folder, f"{name}.jpg"))
+        for folder, name in (("a", "IMG"), ("b", "img"), ("c", "Img"))
+    )
+    sink.write(b"first", first, 0)
+    os.link("out/IMG.jpg", "out/img.jpg")
+    with pytest.raises(EncodeError, match=r"img\.jpg: this file system takes it for IMG\.jpg"):
+        sink.write(b"second", second, 1)
+    assert Path("out/IMG.jpg").read_bytes() == b"first"
+    sink.write(b"third", third, 2)  # where case counts
+
+
 @pytest.mark.parametrize("way", ["in/a.png", "./in/../in/a.png", "link/a.png", "in/hard.png"])
 def test_an_input_is_not_overwritten_by_whatever_path(way):
     put("in/a.png")
