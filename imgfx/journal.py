@@ -110,8 +110,8 @@ class Journal:
         self._read_on()
         chain = self._digest(source, _FAILED)
         failure = self._failures.get(self._relative(target), {}).get(chain)
-        if failure is not None and self._is_of(failure, source, name):
-            return failure if is_stamp(failure.read, source) else None
+        if failure is not None and self._was_of(failure, source, name):
+            return failure
         if self._is_in_place(source, target):
             own = self._digest(source, None)
             return next((e for e in self._made_of(source, target) if e.chain == own), None)
@@ -144,10 +144,11 @@ class Journal:
         entry = history[-1] if history else None
         if entry is None or entry.chain != self._digest(source, None):
             return None
-        return entry if self._is_of(entry, source, name) and is_stamp(entry.read, source) else None
+        return entry if self._was_of(entry, source, name) else None
 
-    def _is_of(self, entry: Entry, source: Path | None, name: str) -> bool:
-        return entry.input == self._input(source, name)
+    def _was_of(self, entry: Entry, source: Path | None, name: str) -> bool:
+        """Whether a line is of an input as it is now."""
+        return entry.input == self._input(source, name) and is_stamp(entry.read, source)
 
     def _is_in_place(self, source: Path | None, target: Path) -> bool:
         """Whether an image that has been made before replaces its own input."""
@@ -181,11 +182,11 @@ class Journal:
             self._take(entry)
 
     def _take(self, entry: Entry) -> None:
-        failures = self._failures.setdefault(entry.output, {})
         if entry.error is not None:
-            failures[entry.chain] = entry
+            self._failures.setdefault(entry.output, {})[entry.chain] = entry
             return
         self._history.setdefault(entry.output, []).append(entry)
+        failures = self._failures.get(entry.output, {})
         for chain in [c for c in failures if c.partition(" ")[0] == entry.chain]:
             del failures[chain]
 
@@ -225,12 +226,15 @@ class Journal:
         self._check_still_there()
         line = json.dumps({"v": _VERSION, **asdict(entry)}, ensure_ascii=False) + "\n"
         data = memoryview(line.encode("utf-8", "surrogateescape"))
+        end = self._seen + len(data)
         try:
             while data:  # of a disk that is nearly full a part is taken
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error_:
             raise ImgfxError(f"{self._path}: cannot write: {error_.strerror}") from error_
-        self._read_on()
+        if os.lseek(self._descriptor, 0, os.SEEK_END) == end:  # nobody else has added to it
+            self._seen = end
+            self._take(entry)
 
     def _check_still_there(self) -> None:
         """Whether what we write to is what has the journal's name.
