@@ -55,7 +55,12 @@ class Progress:
     def _open(self, unit: str, total: int | None, what: str | None = None) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(desc=what, total=total, unit=unit, file=sys.stderr, leave=False)
+        # Each tile is shown: there are few, and each takes a while.
+        least = 0.0 if unit == "tile" else 0.1
+        self._bar = tqdm(
+            desc=what, total=total, unit=unit, mininterval=least, miniters=1, file=sys.stderr,
+            leave=False,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Takes the bar off the screen."""
