@@ -124,40 +124,36 @@ def share(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
+def _held_alone(file: int | BinaryIO) -> bool | None:
+    """Takes an open file for oneself; False where others hold it, None where nobody can tell."""
+    if os.name != "posix":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # of file systems without locks
+        return None
+    return True
+
+
 def is_alone(descriptor: int) -> bool:
     """Whether nobody else shares an open file; False where that cannot be told."""
-    if os.name != "posix":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return _held_alone(descriptor) is True
 
 
 def is_taken(descriptor: int) -> bool:
     """Whether somebody else holds an open file; if not, it is held as long as it is open."""
-    if os.name != "posix":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # of file systems without locks
-        return False
-    return False
+    return _held_alone(descriptor) is False
 
 
 def is_abandoned(path: Path) -> bool:
     """Whether whoever wrote a temporary file is gone; False where that cannot be told."""
-    if os.name != "posix":
-        return False
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _held_alone(file) is True
     except OSError:
         return False
-    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ from imgfx.digests import digest_of, stages_of
 from imgfx.engines.base import Choice
 from imgfx.errors import ImageError, ImgfxError, confined, tell
 from imgfx.files import descriptor_of, write_file
+from imgfx.in_place import is_same_file
 from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal, remove_abandoned
@@ -31,7 +32,7 @@ from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, r
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink
-from imgfx.stamps import Stamp, is_same, stamp_of
+from imgfx.stamps import Stamp, stamp_of
 
 
 class Teller:
@@ -380,7 +381,7 @@ class BatchLedger:
             ImageError: the image is to replace what is not what has been read.
         """
         read = self._read.pop(index, None)
-        if is_same(item.path, target) and stamp_of(item.path) != read:
+        if is_same_file(target, item.path) and stamp_of(item.path) != read:
             raise ImageError(f"{target}: has changed since it was read, and is left as it is")
         self._journal.done(item.path, item.origin, read, target, stamp)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def is_same_file(one: Path, other: Path) -> bool:
+def is_same_file(one: Path, other: Path | None) -> bool:
     """Whether both names are of one file that is there."""
     try:
-        return one.samefile(other)
+        return other is not None and one.samefile(other)
     except OSError:
         return False
 
@@ -22,7 +22,7 @@ def in_place_loss(target: Path, source: Path | None, unread: Sequence[str]) -> s
         source: its file; None where it has none.
         unread: what else is in that, as `Image.unread`.
     """
-    if not unread or source is None or not is_same_file(target, source):
+    if not unread or not is_same_file(target, source):
         return None
     more = "; ".join(unread)
     return f"{target}: holds more than would be written back ({more}); choose another target"

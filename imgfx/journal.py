@@ -20,7 +20,8 @@ from typing import Any
 
 from imgfx.atomic import TEMPORARY, is_abandoned, is_alone, share
 from imgfx.errors import ImgfxError
-from imgfx.stamps import SECOND, Stamp, agree, is_same, is_stamp, stamp_of
+from imgfx.in_place import is_same_file
+from imgfx.stamps import SECOND, Stamp, agree, is_stamp, stamp_of
 
 NAME = ".imgfx-journal.jsonl"
 _VERSION = 1
@@ -132,7 +133,7 @@ class Journal:
         """
         entry = self._of_this_work(source, name, target)
         found = stamp_of(target)
-        if entry is None or entry.written is None or found is None or is_same(source, target):
+        if entry is None or entry.written is None or found is None or is_same_file(target, source):
             return False
         history = self._history[entry.output]
         known = any(is_stamp(earlier.written, target) for earlier in history)
@@ -152,7 +153,7 @@ class Journal:
 
     def _is_in_place(self, source: Path | None, target: Path) -> bool:
         """Whether an image that has been made before replaces its own input."""
-        return self._relative(target) in self._history and is_same(source, target)
+        return self._relative(target) in self._history and is_same_file(target, source)
 
     def _made_of(self, source: Path | None, target: Path) -> Iterator[Entry]:
         """What has made a file in its own place what it is, the last of it first."""

@@ -34,11 +34,3 @@ def agree(noted: Stamp | None, found: Stamp | None) -> bool:
     one, other = noted[1], found[1]
     whole = one % SECOND == 0 or other % SECOND == 0
     return one // SECOND == other // SECOND if whole else one == other
-
-
-def is_same(source: Path | None, target: Path) -> bool:
-    """Whether both are one file; not where one is missing."""
-    try:
-        return source is not None and target.samefile(source)
-    except OSError:
-        return False

@@ -220,13 +220,13 @@ class Run:
     def _draw(self) -> None:
         """The pictures; one that cannot be drawn is not worth hours of training."""
         plan, samples = self.plan, Image(self.task.samples(self.learner.average))
-        self._picture(plan.samples_path, lambda: _write(plan.samples_path, samples))
+        self._picture(plan.samples_path, lambda: write_image(plan.samples_path, samples))
         if can_draw():
             self._picture(
                 plan.curves_path, lambda: draw_curves(plan.metrics_path, plan.curves_path)
             )
 
-    def _picture(self, path: Path, draw: Callable[[], None]) -> None:
+    def _picture(self, path: Path, draw: Callable[[], object]) -> None:
         try:
             with confined("drawing"):
                 draw()
@@ -329,10 +329,6 @@ class Run:
     def digest(self) -> str:
         """The sha256 that names the averaged weights as they are now."""
         return self._weights().digest
-
-
-def _write(path: Path, image: Image) -> None:
-    write_image(path, image)
 
 
 def _step_of(line: str) -> float:
