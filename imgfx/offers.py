@@ -14,8 +14,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, cached_property
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ FOLDER = "IMGFX_PLUGINS_DIR"
 """Environment: what --plugins-dir names."""
 
 STAGE_KINDS = ("source", "filter", "sink")
+_NAMELESS = "unknown package"
 _KINDS = {group.rpartition(".")[0]: kind for kind, group in GROUPS.items()}
 _GROUP = re.compile(r"(imgfx\.[a-z]+)\.v(\d+)")
 MAKERS = {
@@ -60,21 +61,12 @@ class Offer:
         """The distribution it comes from; of a file its path."""
         if self.file is not None:
             return str(self.file)
-        distribution = self.entry_point.dist
-        try:
-            name = distribution.name if distribution is not None else None
-        except Exception:  # as newer Pythons do where a failed uninstallation left no metadata
-            name = None
-        return name or "unknown package"
+        return _name_and_version(self.entry_point.dist)[0]
 
     @cached_property
     def package_version(self) -> str:
         """The distribution's version; empty where there is none."""
-        distribution = self.entry_point.dist
-        try:
-            return distribution.version if distribution is not None else ""
-        except Exception:  # as above
-            return ""
+        return _name_and_version(self.entry_point.dist)[1]
 
     @cached_property
     def edition(self) -> str:
@@ -108,6 +100,18 @@ class Offer:
     def load(self) -> Any:
         """The module, imported. Whatever importing it raises is raised."""
         return self.entry_point.load() if self.file is None else _module_of(self.file)
+
+
+@cache
+def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
+    """Of a package, read once for all that it offers; its version is empty where none is known."""
+    if distribution is None:
+        return _NAMELESS, ""
+    try:
+        metadata = distribution.metadata
+        return metadata["Name"] or _NAMELESS, metadata["Version"] or ""
+    except Exception:  # as newer Pythons do where a failed uninstallation left no metadata
+        return _NAMELESS, ""
 
 
 def installed_offers() -> list[Offer]:

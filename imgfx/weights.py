@@ -47,7 +47,7 @@ def _digest(model: str, spec: ModelSpec, tensors: Tensors) -> str:
     total = hashlib.sha256(f"{model}\n{spec.to_json()}\n".encode())
     for name in sorted(tensors):
         total.update(f"{name} {tensors[name].shape}\n".encode())
-        total.update(np.ascontiguousarray(tensors[name], dtype="<f4").tobytes())
+        total.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
     return total.hexdigest()
 
 
