@@ -230,7 +230,7 @@ def image_filter(name: str, *, parallel: bool = False) -> Decorator:
 def filter_(name: str) -> Decorator:
     """The older name of `image_filter`."""
     warnings.warn(
-        "imgfx.stage.filter_ is deprecated since imgfx 0.2 and goes away in 1.0; "
+        "imgfx.stage.filter_ is deprecated since imgfx 0.1 and goes away in 1.0; "
         "use imgfx.api.image_filter",
         ApiDeprecationWarning,
         stacklevel=2,

@@ -354,7 +354,7 @@ def test_a_package_for_two_versions_of_the_api_is_taken_at_ours(run, site):
     assert run("plugins", "list").out.decode().count("imgfx-both") == 1
 
 
-OF_OLD = '''"""A plugin as they were written for imgfx 0.1."""
+OF_OLD = '''"""A plugin as they were written before imgfx 0.1."""
 
 import click
 
