@@ -20,6 +20,7 @@ from imgfx.formats import (
     DamagedError,
     Format,
     Inspection,
+    bmp,
     declared_size,
     png,
     pnm,
@@ -107,7 +108,12 @@ def _samples(
     if known.name == "y4m":
         return y4m.decode(data), inspection
     shown = data
-    if known.name == "tiff":
+    if known.name == "bmp":
+        made = bmp.decode(data, inspection.width, inspection.height)
+        if made is not None:
+            return made, inspection
+        shown = bmp.usual(data)
+    elif known.name == "tiff":
         shown = tiff.neutral(data)
     elif known.name == "png":
         shown = png.essential(data)

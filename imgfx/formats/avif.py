@@ -15,7 +15,9 @@ from imgfx.formats._common import DamagedError, Inspection
 from imgfx.image import Metadata
 
 _ORIENTATIONS = {
-    (0, 1): 2, (2, None): 3, (0, 0): 4, (1, 0): 5, (3, None): 6, (3, 0): 7, (1, None): 8,
+    (0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
+    (0, 0): 4, (1, 0): 5, (2, 0): 2, (3, 0): 7,
+    (0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5,
 }  # fmt: skip
 """EXIF orientation by (quarter turns anticlockwise, mirror: 0 top-bottom, 1 left-right)."""
 _EITHER = (b"mif1", b"msf1")
@@ -96,7 +98,7 @@ def inspect(data: bytes) -> Inspection:
     colour = _told(*told) if told and not icc else ()
     metadata = Metadata(icc=icc, xmp=_packet(data), colour=colour)
     width, height = size(data) or (0, 0)
-    turn = _ORIENTATIONS.get((angle, mirror), 1)
+    turn = _ORIENTATIONS[angle, mirror]
     return Inspection(
         width, height, metadata, frames=frames, bits=bits, turn=turn, largest_part=coded
     )

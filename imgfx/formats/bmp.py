@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import struct
 
+from imgfx.formats._bmp_pixels import CORE_HEADER, decode, usual
 from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
 from imgfx.image import Metadata
 
+__all__ = ["attach", "decode", "inspect", "size", "usual"]
+
 _UNCOMPRESSED = (0, 3, 6)
-_MASKS = 3
-"""The compression that says where in a pixel each colour is."""
-_CORE_HEADER, _SMALLEST_HEADER = 12, 36
-"""Bytes of OS/2's header, and of the shortest other one that the decoder takes."""
-_ALPHA_HEADER, _ALPHA_MASK = 56, 66
-"""Bytes of the shortest header with a mask for alpha, and where in a file that is."""
+_SMALLEST_HEADER = 36
+"""Bytes of the shortest header, but for OS/2's, that the decoder takes."""
+_HEADER = 14
+"""Where the header begins, from which places are counted."""
 _RESOLUTION = 38
+_PROFILE_HEADER, _KIND, _PROFILE = 124, 70, 126
+"""Bytes of the header that may have a profile, and where in a file its kind and its place are."""
+_EMBEDDED = b"DEBM"
 _INCH = 0.0254
 
 
@@ -42,7 +46,7 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("truncated BMP")
     width, height = declared
     pixels, header = struct.unpack_from("<II", data, 10)
-    if header == _CORE_HEADER:
+    if header == CORE_HEADER:
         (bits,), compression = struct.unpack_from("<H", data, 24), 0
     elif header >= _SMALLEST_HEADER:
         bits, compression = struct.unpack_from("<HI", data, 28)
@@ -54,16 +58,19 @@ def inspect(data: bytes) -> Inspection:
     if compression in _UNCOMPRESSED and pixels + row * height > len(data):
         raise DamagedError("truncated BMP")
     dpi = _dpi(data) if header >= _SMALLEST_HEADER else None
-    opaque = compression == _MASKS and not _has_alpha_mask(data, header)
     (length,) = struct.unpack_from("<I", data, 2)
     followed = length > pixels and picture_behind(data, length) is not None
     others = (BEHIND,) if followed else ()
-    return Inspection(width, height, Metadata(dpi=dpi), opaque=opaque, others=others)
+    return Inspection(width, height, Metadata(dpi=dpi, icc=_profile(data, header)), others=others)
 
 
-def _has_alpha_mask(data: bytes, header: int) -> bool:
-    """Without one the fourth byte is mostly 0, which the decoder takes for an invisible picture."""
-    return header >= _ALPHA_HEADER and any(data[_ALPHA_MASK : _ALPHA_MASK + 4])
+def _profile(data: bytes, header: int) -> bytes | None:
+    """The ICC profile within the file; a link to one in another is not followed."""
+    if header < _PROFILE_HEADER or data[_KIND : _KIND + 4] != _EMBEDDED:
+        return None
+    start, length = struct.unpack_from("<II", data.ljust(_PROFILE + 8, b"\0"), _PROFILE)
+    profile = data[_HEADER + start : _HEADER + start + length]
+    return profile if length and len(profile) == length else None
 
 
 def _dpi(data: bytes) -> tuple[float, float] | None:

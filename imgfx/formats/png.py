@@ -123,13 +123,16 @@ def inspect(data: bytes) -> Inspection:
     found: dict[bytes, bytes] = {}
     texts = Texts()
     compressed = 0
+    apart = False
     damaged: dict[str, None] = {}
     end = 0
     for part in _chunks(data):
         kind, payload, end = part.kind, part.payload, part.end
         if not found and kind != b"IHDR":
             raise DamagedError("damaged PNG: IHDR does not come first")
-        compressed += len(payload) * (kind == b"IDAT")
+        if kind == b"IDAT":
+            compressed += len(payload)
+            apart = apart or b"fcTL" not in found
         if not part.sound:
             damaged.update({_RIDERS[kind]: None} if kind in _RIDERS else {})
         elif kind in KINDS:
@@ -140,7 +143,6 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("damaged PNG: no image data")
     width, height = _size(found[b"IHDR"])
     _check_length(found[b"IHDR"], compressed)
-    frames = found.get(b"acTL", b"\0\0\0\1")
     profile = _profile(found[b"iCCP"]) if b"iCCP" in found else None
     if b"iCCP" in found and profile is None:
         damaged[_RIDERS[b"iCCP"]] = None
@@ -162,13 +164,20 @@ def inspect(data: bytes) -> Inspection:
             texts=texts.kept,
             provenance=texts.riders.get(PROVENANCE, b"").decode("utf-8", "replace") or None,
         ),
-        frames=max(1, struct.unpack_from(">I", frames.ljust(4, b"\0"))[0]),
+        frames=_frames(found.get(b"acTL"), apart=apart),
         gray=found[b"IHDR"][9] in (0, 4),
         transparent=_transparent_gray(found[b"IHDR"], found.get(b"tRNS")),
         name=name.decode("utf-8", "replace") if name else None,
         others=(BEHIND,) if picture_behind(data, end) is not None else (),
         notes=(*(f"its {what} is damaged; left out" for what in damaged), *texts.notes()),
     )
+
+
+def _frames(control: bytes | None, *, apart: bool) -> int:
+    """Pictures of the file; the one that is shown may stand apart from those of an animation."""
+    if control is None:
+        return 1
+    return max(1, int.from_bytes(control[:4], "big") + apart)
 
 
 def _transparent_gray(header: bytes, payload: bytes | None) -> int | None:

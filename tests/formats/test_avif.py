@@ -114,6 +114,17 @@ def test_the_containers_turn_goes_before_that_of_exif():
     assert decode(turned, "a.avif").pixels.shape == (16, 24, 3)
 
 
+@pytest.mark.parametrize("mirror", [0, 1])
+@pytest.mark.parametrize("angle", [0, 1, 2, 3])
+def test_each_turn_with_each_mirror_is_heeded(angle, mirror):
+    data = bytearray(pillow_file(pixels(16, 24), "AVIF", exif=exif_blob(5)))
+    for kind, value in ((b"irot", angle), (b"imir", mirror)):
+        assert data.count(kind) == 1
+        data[data.index(kind) + 4] = value
+    expected = pillow_pixels(bytes(data), "RGB", upright=True)
+    np.testing.assert_array_equal(decode(bytes(data), "a.avif").pixels, expected)
+
+
 def test_only_the_first_picture_of_a_sequence_is_read_and_that_is_said():
     frames = [Pillow.fromarray(pixels(16, 18) // n) for n in (1, 2, 4)]
     data = pillow_file(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=95)

@@ -210,3 +210,82 @@ def test_an_impossible_size_is_refused(size, reason):
 def test_runs_of_a_huge_picture_are_refused_before_decoding():
     with pytest.raises(DecodeError, match="more than the limit"):
         decode(bmp_file(bytes(64), 60_000, 60_000, 8, compression=1), "huge.bmp")
+
+
+def masked(values, masks, bits, *, header=40):
+    """A BMP, from the top down, of (H, W, len(masks)) values that masks put together."""
+    kind = np.dtype(f"<u{bits // 8}")
+    shifts = [(mask & -mask).bit_length() - 1 for mask in masks]
+    packed = sum(values[..., k].astype(kind) << shift for k, shift in enumerate(shifts))
+    height, width = packed.shape
+    words = struct.pack("<4I", *masks, *(4 - len(masks)) * [0])
+    more = words[: 12 if header == 40 else 16].ljust(max(header - 40, 12), b"\0")
+    about = struct.pack("<IiiHHIIiiII", header, width, -height, 1, bits, 3, 0, 0, 0, 0, 0)
+    place = 14 + len(about) + len(more)
+    head = struct.pack("<2sIHHI", b"BM", place + packed.nbytes, 0, 0, place)
+    return head + about + more + packed.astype(kind).tobytes()
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        (0xFF, 0xFF00, 0xFF0000),
+        (0xFF0000, 0xFF00, 0xFF),
+        (0xFF000000, 0xFF0000, 0xFF00),
+        (0xFF00, 0xFF0000, 0xFF),
+    ],
+)
+def test_colours_are_where_the_masks_say(masks):
+    samples = pixels(5, 8)
+    image = decode(masked(samples, masks, 32), "a.bmp")
+    np.testing.assert_array_equal(image.pixels, samples)
+    assert image.alpha is None
+
+
+def test_a_mask_for_alpha_is_heeded():
+    samples = pixels(5, 8, 4)
+    data = masked(samples, (0xFF, 0xFF00, 0xFF0000, 0xFF000000), 32, header=124)
+    image = decode(data, "a.bmp")
+    np.testing.assert_array_equal(image.pixels, samples[..., :3])
+    np.testing.assert_array_equal(image.alpha, samples[..., 3])
+
+
+@pytest.mark.parametrize(
+    ("masks", "peaks"), [((0x7C00, 0x3E0, 0x1F), 31), ((0xF00, 0xF0, 0xF), 15)]
+)
+def test_few_bits_a_colour_reach_from_black_to_white(masks, peaks):
+    values = np.stack([np.tile(np.arange(peaks + 1), (3, 1))] * 3, axis=2)
+    found = decode(masked(values, masks, 16), "a.bmp").pixels
+    np.testing.assert_array_equal(found, np.rint(values * (255 / peaks)))
+
+
+def test_masks_with_holes_are_refused():
+    data = masked(pixels(2, 4), (0xF0F000, 0xFF00, 0xFF), 32)
+    with pytest.raises(DecodeError, match="damaged BMP: a mask of 0xf0f000"):
+        decode(data, "a.bmp")
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 24])
+def test_the_header_of_os2_is_read(bits):
+    source = Pillow.fromarray(pixels(7, 20))
+    if bits < 24:
+        source = source.quantize(2**bits, dither=Pillow.Dither.NONE)
+    data = pillow_file(source, "BMP")
+    start, _ = struct.unpack_from("<II", data, 10)
+    width, height, planes, depth = struct.unpack_from("<iiHH", data, 18)
+    palette = b"".join(data[k : k + 3] for k in range(54, start, 4))
+    about = struct.pack("<IHHHH", 12, width, height, planes, depth) + palette
+    old = data[:10] + struct.pack("<I", 14 + len(about)) + about + data[start:]
+    np.testing.assert_array_equal(decode(old, "a.bmp").pixels, decode(data, "a.bmp").pixels)
+    np.testing.assert_array_equal(decode(old, "a.bmp").pixels, np.asarray(source.convert("RGB")))
+
+
+def test_an_embedded_profile_is_kept_and_one_elsewhere_is_not():
+    samples = pixels(2, 4)
+    file = bytearray(masked(samples, (0xFF0000, 0xFF00, 0xFF), 32, header=124))
+    struct.pack_into("<4s", file, 70, b"DEBM")
+    struct.pack_into("<II", file, 126, len(file) - 14, len(SRGB))
+    assert decode(bytes(file) + SRGB, "a.bmp").metadata.icc == SRGB
+    assert decode(bytes(file), "a.bmp").metadata.icc is None
+    struct.pack_into("<4s", file, 70, b"KNIL")
+    assert decode(bytes(file) + SRGB, "a.bmp").metadata.icc is None

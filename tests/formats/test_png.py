@@ -269,6 +269,17 @@ def test_damage_to_what_makes_the_picture_is_an_error(kind):
         decode(SMALL[:33] + broken + SMALL[33:], "damaged.png")
 
 
+@pytest.mark.parametrize(("apart", "pictures"), [(True, 3), (False, 2)])
+def test_a_picture_apart_from_its_animation_counts(apart, pictures):
+    frames = [Pillow.fromarray(pixels(5, 6) // (k + 1)) for k in range(pictures)]
+    data = pillow_file(
+        frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=apart
+    )
+    assert decode(data, "a.png").unread == (
+        f"only the first of {pictures} pictures in the file is read",
+    )
+
+
 def test_small_texts_do_not_inflate_to_much_one_after_the_other(monkeypatch):
     total = []
 
