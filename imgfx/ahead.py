@@ -65,14 +65,14 @@ def loaded_ahead(
 
 
 def left_of(
-    items: Iterable[tuple[int, Item]], ledger: Ledger | None, settle: Callable[[Outcome], bool]
+    items: Iterable[tuple[int, Item]], ledger: Ledger | None, settle: Callable[[int, Outcome], bool]
 ) -> Iterator[tuple[int, Item]]:
     """The items that are left to do; what became of the others is told."""
     for index, item in items:
         known = ledger.known(item, index) if ledger is not None else None
         if known is None:
             yield index, item
-        elif settle(known):
+        elif settle(index, known):
             return
 
 

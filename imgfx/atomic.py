@@ -15,6 +15,8 @@ if os.name == "posix":
 
 TEMPORARY = r"\.(.{1,40})\.[0-9a-f]{8}\.tmp"
 """What names of temporary files match in full; the group is the beginning of the file's own."""
+_TRIES = 10
+"""To hold a new file before another run takes it for an abandoned one."""
 
 
 def write_whole(
@@ -31,11 +33,9 @@ def write_whole(
     Raises:
         OSError: it cannot be written; nothing is left behind, an older file stays as it was.
     """
-    # Of a long name in a script of many bytes a character, all would be too long with the rest.
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    temporary, file = _temporary(path)
     try:
-        with _opened(temporary) as file:
-            _hold(file)
+        with file:
             replaces = os.path.lexists(path)
             if replaces:
                 _take_rights(file, path)
@@ -51,6 +51,22 @@ def write_whole(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _temporary(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside another, ours as long as it is open.
+
+    Another run that cleans up may find it before it is held; then it is gone, and there is a next.
+    """
+    for _ in range(_TRIES):
+        # Of a long name in a script of many bytes a character, all would be too long with the rest.
+        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+        file = _opened(temporary)
+        _hold(file)
+        if os.name != "posix" or os.fstat(file.fileno()).st_nlink > 0:
+            return temporary, file
+        file.close()
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _opened(temporary: Path) -> BinaryIO:
@@ -111,10 +127,10 @@ def _take_attributes(descriptor: int, path: Path, same_group: bool) -> None:
 
 
 def _hold(file: BinaryIO) -> None:
-    """Marks a temporary file as somebody's for as long as it is open."""
+    """Marks a temporary file as somebody's for as long as it is open; waits for who looks at it."""
     if os.name == "posix":
         with contextlib.suppress(OSError):  # of file systems without locks
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def share(descriptor: int) -> None:
@@ -147,13 +163,11 @@ def is_taken(descriptor: int) -> bool:
     return _held_alone(descriptor) is False
 
 
-def is_abandoned(path: Path) -> bool:
-    """Whether whoever wrote a temporary file is gone; False where that cannot be told."""
-    try:
-        with path.open("rb") as file:
-            return _held_alone(file) is True
-    except OSError:
-        return False
+def remove_if_abandoned(path: Path) -> None:
+    """Removes a temporary file whose writer is gone; where that cannot be told, it stays."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if _held_alone(file) is True:
+            path.unlink()  # while it is held, so that nobody takes it for theirs meanwhile
 
 
 def _make_folder(folder: Path) -> None:

@@ -28,7 +28,15 @@ from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
 from imgfx.plugins import Registry
 from imgfx.progress import Progress
-from imgfx.runners import Blueprint, ChainRunner, ElsewhereEngine, Part, Work, runner_named
+from imgfx.runners import (
+    Blueprint,
+    ChainRunner,
+    ElsewhereEngine,
+    LocalRunner,
+    Part,
+    Work,
+    runner_named,
+)
 from imgfx.session import Session
 from imgfx.settings import Settings
 from imgfx.stage import Item, Journaled, Sink
@@ -42,8 +50,8 @@ class Teller:
     message of the whole run, and is not said twice.
     """
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
-        self._settings, self._progress = settings, progress
+    def __init__(self, settings: Settings, progress: Progress, report: Report) -> None:
+        self._settings, self._progress, self._report = settings, progress, report
         self._told = 0
         self._held: str | None = None
 
@@ -75,7 +83,7 @@ class Teller:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is not None or self._report.stopped:
             self._release()
 
 
@@ -196,6 +204,8 @@ def _learn(
 def _blueprint(chain: Chain, settings: Settings, parts: Mapping[int, Part]) -> Blueprint | None:
     """How other processes make the filters and the sink; None where they cannot."""
     stages = (*chain.filters, chain.sink)
+    if settings.runner == LocalRunner.name:  # whose working folder may even be gone
+        return None
     if any(id(stage) not in parts for stage in stages):
         return None
     *filters, sink = (parts[id(stage)] for stage in stages)
@@ -206,7 +216,7 @@ def _run(runner: ChainRunner, work: Work, session: Session) -> None:
     settings, images = work.settings, work.chain.items.count
     with (
         Progress(images, quiet=settings.quiet) as progress,
-        Teller(settings, progress) as teller,
+        Teller(settings, progress, work.report) as teller,
     ):
         session.watch = progress.tiles
         runner.run(replace(work, observe=teller))

@@ -232,7 +232,7 @@ def _discard_what_is_left() -> None:
 
 
 def run() -> None:
-    """The console script."""
+    """The command line of this process, to its exit code."""
     code = main()
     # The interpreter's last collection would visit every object: a tenth of a short run.
     gc.freeze()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 
 from imgfx.formats import DamagedError, Format, declared_size, phone, pnm, sniff, y4m
@@ -25,6 +24,8 @@ _PADDING = 1 << 16
 """Between the pictures of a file of several."""
 _MOST_BEHIND = 1 << 28
 """Bytes of a motion photo's video, of a few seconds."""
+_BOXES = (b"ftyp", b"meta", b"mdat", b"moov", b"moof", b"free", b"skip", b"uuid", b"sidx", b"mfra")
+"""Of an AVIF, at its top."""
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -35,11 +36,11 @@ def length_of_first(buffer: Buffer) -> int | None:
         raise LostError(1, AMID_VIDEO if buffer.header else BEGINNING)
     if known.name != "y4m":
         buffer.header = b""
-    buffer.allowed = sys.maxsize
+    buffer.allowed = buffer.most
     _limit_by_head(buffer, known)
     measure = {
         "png": _png, "jpeg": _jpeg, "webp": _webp, "bmp": _bmp, "ppm": _pnm, "pam": _pnm,
-        "y4m": _y4m,
+        "y4m": _y4m, "avif": _avif,
     }  # fmt: skip
     return measure[known.name](buffer) if known.name in measure else None
 
@@ -173,6 +174,22 @@ def _behind_jpeg(buffer: Buffer, end: int, riders: phone.Riders) -> int:
 def _webp(buffer: Buffer) -> int:
     size = int(struct.unpack_from("<I", buffer.data, 4)[0])
     return _whole(buffer, 8 + size + size % 2)
+
+
+def _avif(buffer: Buffer) -> int | None:
+    """Behind the last of its boxes, the first of which names the kind of file."""
+    position = 0
+    while buffer.have(position + 8):
+        size, kind = struct.unpack_from(">I4s", buffer.data, position)
+        if kind not in _BOXES or (kind == b"ftyp") != (position == 0):
+            break
+        if size == 1 and buffer.have(position + 16):
+            (size,) = struct.unpack_from(">Q", buffer.data, position + 8)
+        if size < 8:  # 0: to the end of the stream
+            return None
+        buffer.allowed = buffer.most  # a sequence has more than its pictures' pixels need
+        position = _whole(buffer, position + size)
+    return position or None
 
 
 def _bmp(buffer: Buffer) -> int | None:

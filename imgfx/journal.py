@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from imgfx.atomic import TEMPORARY, is_abandoned, is_alone, share
+from imgfx.atomic import TEMPORARY, is_alone, remove_if_abandoned, share
 from imgfx.errors import ImgfxError
 from imgfx.in_place import is_same_file
 from imgfx.stamps import SECOND, Stamp, agree, is_stamp, stamp_of
@@ -357,5 +357,5 @@ def remove_abandoned(targets: Iterable[Path]) -> None:
         with contextlib.suppress(OSError):
             for entry in list(os.scandir(folder)):
                 match = pattern.fullmatch(entry.name)
-                if match and match[1] in names and is_abandoned(Path(entry.path)):
-                    Path(entry.path).unlink()
+                if match and match[1] in names:
+                    remove_if_abandoned(Path(entry.path))

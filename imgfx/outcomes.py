@@ -61,6 +61,14 @@ class Report:
         self.stopped |= ended
         return ended
 
+    def sort(self, places: Sequence[int]) -> None:
+        """Puts outcomes in the order of their images, whose numbers are told.
+
+        What is known of images is told before those in work are done.
+        """
+        numbered = sorted(zip(places, self.outcomes, strict=False), key=lambda pair: pair[0])
+        self.outcomes[:] = [outcome for _, outcome in numbered]
+
     @property
     def failed(self) -> int:
         """Images that failed."""

@@ -109,7 +109,10 @@ class StartedChain:
         report = Report() if report is None else report
         ahead = 0 if self.items.count is None else jobs
 
-        def settle(outcome: Outcome) -> bool:
+        places: list[int] = []
+
+        def settle(index: int, outcome: Outcome) -> bool:
+            places.append(index)
             ended = report.add(outcome, stop_on_error=stop_on_error)
             observe(outcome)
             return ended
@@ -130,12 +133,13 @@ class StartedChain:
                         break
                     making = self._begun(index, item, loading, pool, workers)
                     waiting.append((index, item, making))
-                    if len(waiting) > most and settle(self._placed(*waiting.popleft(), ledger)):
+                    if len(waiting) > most and settle(*self._placed(*waiting.popleft(), ledger)):
                         return report
                 while waiting:
-                    if settle(self._placed(*waiting.popleft(), ledger)):
+                    if settle(*self._placed(*waiting.popleft(), ledger)):
                         return report
             finally:
+                report.sort(places)
                 pool.shutdown(wait=False, cancel_futures=True)  # waited for at the end of `with`
         return report
 
@@ -228,8 +232,8 @@ class StartedChain:
 
     def _placed(
         self, index: int, item: Item, encoding: Future[Made], ledger: Ledger | None
-    ) -> Outcome:
-        return self.place(index, item, encoding.result(), ledger)
+    ) -> tuple[int, Outcome]:
+        return index, self.place(index, item, encoding.result(), ledger)
 
     def place(self, index: int, item: Item, made: Made, ledger: Ledger | None) -> Outcome:
         """An image into its place, or its failure into the ledger.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from imgfx.files import MOST_PIXELS, decode, descriptor_of, encode
 from imgfx.formats import Format, format_from_name, sniff, y4m
 from imgfx.stage import Item, Stage
 from imgfx.stdout import write_all
-from imgfx.streams import DELIMITED, split
+from imgfx.stream_buffer import CERTAIN_BEGINNING
+from imgfx.streams import DELIMITED, reaches_to_the_end, split
 
 if TYPE_CHECKING:
     from imgfx.image import Image
@@ -59,7 +61,16 @@ def _item(number: int, data: bytes, most_pixels: int | None) -> Item:
     name = f"image_{number:04d}"
     known = sniff(data)
     suffix = "" if known is None or known.name in _WIRES else known.suffixes[0]
-    return Item(origin, lambda: decode(data, origin, most_pixels=most_pixels), name, suffix)
+
+    def load() -> Image:
+        image = decode(data, origin, most_pixels=most_pixels)
+        if not reaches_to_the_end(data) or CERTAIN_BEGINNING.search(data, 8) is None:
+            return image
+        assert known is not None, "it has been decoded"
+        note = f"a {known.name} in a pipe takes all that follows it: the images there are not read"
+        return replace(image, notes=(*image.notes, note))
+
+    return Item(origin, load, name, suffix)
 
 
 class StdoutSink:

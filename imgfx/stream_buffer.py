@@ -62,6 +62,11 @@ class Buffer:
     allowed: int = 0
     """Bytes that the file at the start may have."""
 
+    @property
+    def most(self) -> int:
+        """Bytes that any file may have."""
+        return sys.maxsize if self.most_pixels is None else most_bytes(self.most_pixels)
+
     def limit(self, width: int, height: int, head: int, length: int | None = None) -> None:
         """Sets what the file at the start may have, by the size it declares.
 
@@ -85,6 +90,11 @@ class Buffer:
             gone = min(count, len(self.data))
             del self.data[:gone]
             count -= gone
+
+    def drain(self) -> None:
+        """Removes everything to the end, of which nothing is kept."""
+        while self.have(1):
+            self.data.clear()
 
     def have(self, count: int) -> bool:
         """Reads until `count` bytes are there; False when the file ends before."""
@@ -132,10 +142,10 @@ class Buffer:
         Raises:
             DecodeError: it is more than any image that is allowed.
         """
-        most = sys.maxsize if self.most_pixels is None else most_bytes(self.most_pixels)
         while self.more():
-            if len(self.data) > most:
+            if len(self.data) > self.most:
                 raise DecodeError(
-                    f"stdin: an image of more than {most >> 20} MiB; --max-pixels raises the limit"
+                    f"stdin: an image of more than {self.most >> 20} MiB; --max-pixels raises the "
+                    "limit"
                 )
         return self.take(len(self.data))

@@ -1,8 +1,8 @@
 """Many images through one pipe: split them at their true boundaries.
 
 A stream is a concatenation of PNG, JPEG, WebP, BMP, PGM, PPM, PAM or Y4M files; each frame of a
-Y4M is a file of its own. Other formats, and plain-text PNM, do not say where they end and are read
-to the end of the stream.
+Y4M is a file of its own. AVIF is told by its boxes. TIFF and plain-text PNM do not say where they
+end and are read to the end of the stream.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from imgfx.delimiters import length_of_first
 from imgfx.files import MOST_PIXELS
+from imgfx.formats import sniff
 from imgfx.formats.png import SIGNATURE
 from imgfx.stream_buffer import LONGEST_BEGINNING, Buffer, LargeError, LostError
 
@@ -56,6 +57,12 @@ def split(file: BinaryIO, most_pixels: int | None = MOST_PIXELS) -> Iterator[byt
         yield buffer.take(length)
 
 
+def reaches_to_the_end(data: bytes) -> bool:
+    """Whether a file is of a kind that takes the rest of a stream: TIFF, and plain-text PNM."""
+    known = sniff(data)
+    return known is not None and (known.name == "tiff" or data[:2] in (b"P1", b"P2", b"P3"))
+
+
 def _skip_filling(buffer: Buffer) -> None:
     """Removes the bytes between images; the zeros that an AVIF begins with are none of them."""
     while buffer.have(8) or buffer.data:
@@ -93,6 +100,10 @@ def _pass_over(buffer: Buffer, large: LargeError) -> None:
             buffer.pass_over(12 + size)
             if kind == b"IEND":
                 return
+    known = sniff(bytes(buffer.data[:16]))
+    if known is not None and known.name not in DELIMITED:
+        buffer.drain()  # what is found in it are pictures of its own
+        return
     found = _next_beginning(buffer, LostError())
     buffer.pass_over(len(buffer.data) if found is None else found)
 

@@ -530,3 +530,46 @@ def test_five_percent_of_corrupt_files_cost_themselves_alone(imgfx, tmp_path):
     assert all(name in error for name, error in errors.items())
     written = {path.name for path in (tmp_path / "out").glob("*.png")}
     assert written == {f"{n:02d}.png" for n in range(40)} - {"07.png", "23.png"}
+
+
+def test_the_report_of_a_run_that_goes_on_is_in_the_order_of_the_images(imgfx, folder):
+    assert imgfx("open", "a.png", "b.jpg", "c.png", "save", "out").code == 0
+    (folder / "out" / "a.png").unlink()
+    ended = imgfx("open", "a.png", "b.jpg", "c.png", "save", "out", "--report", "r.json")
+    assert ended.code == 0
+    told = json.loads((folder / "r.json").read_text())["images"]
+    assert [(image["input"], image["kept"]) for image in told] == [
+        ("a.png", False), ("b.jpg", True), ("c.png", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_a_target_whatever_its_name(folder):
+    os.mkfifo(folder / "sink")
+    line = [*PROGRAM, "open", "a.png", "save", "sink", "--format", "ppm"]
+    with subprocess.Popen(line, cwd=folder) as process:
+        received = (folder / "sink").read_bytes()
+    assert process.returncode == 0
+    assert sizes(received) == [(8, 10)]
+    assert not (folder / "sink").is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_target_without_an_ending_that_is_there_needs_a_format(imgfx, folder):
+    os.mkfifo(folder / "sink")
+    ended = imgfx("open", "a.png", "save", "sink")
+    assert (ended.code, ended.err) == (
+        2, "imgfx: save: 'sink' has no ending that says the format; give --format\n"
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder in use cannot be removed")
+def test_the_working_folder_may_be_gone(folder, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = (
+        f"cd {gone} && rmdir {gone} && {' '.join(PROGRAM)} open {folder}/a.png save {folder}/o.png"
+    )
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert (folder / "o.png").exists()

@@ -1,6 +1,8 @@
 """The command line as a whole: help without heavy imports, exit codes, places of run options."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -179,3 +181,15 @@ def test_an_opencv_that_cannot_be_loaded_is_told_with_the_remedy(tmp_path, photo
         r"\(on Debian and Ubuntu: apt-get install libgl1 libglib2\.0-0\)\n",
         ended.err,
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals end processes otherwise elsewhere")
+def test_an_interrupt_while_imgfx_is_imported_ends_it_without_a_traceback(tmp_path):
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [*PROGRAM, "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")

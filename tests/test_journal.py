@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from support import NEGATIVE, PROGRAM, pixels
 
+from imgfx import atomic
 from imgfx.interrupts import Interrupts
-from imgfx.journal import NAME, Journal
+from imgfx.journal import NAME, Journal, remove_abandoned
 
 
 @pytest.fixture
@@ -701,3 +702,20 @@ def test_what_another_process_is_writing_is_left_alone(photos, batch, tmp_path):
         assert path.exists()
     batch()
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nothing tells what is abandoned")
+def test_a_new_file_is_not_lost_to_a_run_that_cleans_up(tmp_path, monkeypatch):
+    target, cleaned, hold = tmp_path / "a.png", [], atomic._hold
+
+    def cleaned_before(file):
+        if not cleaned:
+            remove_abandoned([target])
+            cleaned.append(file.name)
+        hold(file)
+
+    monkeypatch.setattr(atomic, "_hold", cleaned_before)
+    atomic.write_whole(target, b"whole")
+    assert cleaned
+    assert not Path(cleaned[0]).exists()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]

@@ -102,7 +102,7 @@ def test_the_wheel_says_what_the_sources_say(wheel):
     points = wheel.read(f"{information}/entry_points.txt").decode()
     lines = {line.replace(" ", "") for line in points.splitlines()}
     assert {f"{offer.name}={offer.entry_point.value}" for offer in OFFERS} <= lines
-    assert "imgfx=imgfx.cli:run" in lines
+    assert "imgfx=imgfx.__main__:run" in lines
 
 
 def test_every_weights_file_is_in_the_wheel_with_its_card(wheel):

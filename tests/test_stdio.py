@@ -222,3 +222,17 @@ def test_every_format_goes_through_a_pipe(imgfx):
     assert decode(second, "out").pixels.shape == (12, 17, 3)
     assert first.startswith(b"P7\n")
     assert pillow_pixels(file_of("ppm")).shape == (12, 17, 3)
+
+
+@pytest.mark.parametrize("name", ["tiff", "plain ppm"])
+def test_images_behind_one_that_takes_the_rest_of_the_stream_are_told(stdin, name):
+    first = b"P3\n1 1\n255\n9 8 7\n" if name == "plain ppm" else file_of("tiff")
+    stdin(first)
+    (alone,) = StdinItems()
+    assert alone.load().notes == ()
+    stdin(first + file_of("png"))
+    (item,) = StdinItems()
+    kind = name.removeprefix("plain ")
+    assert item.load().notes == (
+        f"a {kind} in a pipe takes all that follows it: the images there are not read",
+    )

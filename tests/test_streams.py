@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from support import pixels
 from imgfx.errors import DecodeError
 from imgfx.files import decode, encode
 from imgfx.stdout import write_all
+from imgfx.stream_buffer import most_bytes
 from imgfx.streams import split
 
 THUMBNAIL = pillow_file(pixels(8, 8), "JPEG")
@@ -49,6 +51,13 @@ ITEMS = {
     "pam": file_of("pam", 4),
     "bmp": file_of("bmp"),
     "y4m": file_of("y4m"),
+    "avif": file_of("avif"),
+    "avif of several": pillow_file(
+        Pillow.fromarray(pixels(16, 18)),
+        "AVIF",
+        save_all=True,
+        append_images=[Pillow.fromarray(pixels(16, 18) // 2)],
+    ),
 }
 
 
@@ -468,3 +477,41 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
         os.close(writer)
         thread.join()
     assert received == [data]
+
+
+class Endless(io.RawIOBase):
+    """A beginning, then zeros without an end; counts what has been read."""
+
+    def __init__(self, beginning):
+        self._beginning, self.count = beginning, 0
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        start, self._beginning = self._beginning[:size], self._beginning[size:]
+        self.count += size
+        return start or bytes(size)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff", "avif"])
+def test_what_has_no_end_is_not_kept_whole(kind):
+    beginning = {
+        "jpeg": file_of("jpeg")[:20],
+        "tiff": file_of("tiff"),
+        "avif": file_of("avif")[:300],
+    }[kind]
+    source = Endless(beginning)
+    most = most_bytes(1000)
+    with pytest.raises(DecodeError, match="more than") if kind == "tiff" else nullcontext():
+        item = next(split(source, 1000))
+        assert len(item) < 2 * most
+    assert source.count < 3 * most
+
+
+def test_a_picture_within_a_tiff_that_is_too_large_is_no_item():
+    large = pillow_file(pixels(40, 50), "TIFF", compression="jpeg")
+    assert b"\xff\xd8\xff" in large
+    (item,) = split(io.BytesIO(large + ITEMS["png"]), 1000)
+    with pytest.raises(DecodeError, match="more than the limit"):
+        decode(item, "a.tif", most_pixels=1000)

@@ -74,7 +74,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise ImgfxError(f"{path}: cannot read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with too many digits
         reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise ImgfxError(
             f"{path}: no chain file: not TOML ({reason}); `imgfx chain save` writes one"

@@ -213,9 +213,16 @@ def _template(target: str) -> str:
     literal = _literal(target)
     path = Path(literal)
     plain = literal.replace("{", "{{").replace("}", "}}")
-    if path.is_dir() or literal.endswith("/") or not path.suffix:
+    if _is_folder(path, literal):
         return plain.rstrip("/") + "/{folder}/{stem}{suffix}"
     return plain
+
+
+def _is_folder(path: Path, literal: str) -> bool:
+    """Whether a target is, or will be, a folder; a pipe or a device is none."""
+    if path.exists() and not path.is_file():
+        return path.is_dir()
+    return literal.endswith("/") or not path.suffix
 
 
 def _literal(target: str) -> str:
@@ -228,8 +235,12 @@ def _format(name: str | None, target: str) -> Format | None:
         return format_from_name(name)
     target = target if _has_field(target) else _literal(target)
     suffix = Path(target).suffix
-    folder = Path(target).is_dir() or target.endswith("/") or not suffix or "{suffix}" in target
+    folder = _is_folder(Path(target), target) or "{suffix}" in target
     if not folder and not suffix.startswith("{") and format_from_suffix(suffix) is None:
+        if not suffix:
+            raise click.UsageError(
+                f"save: {target!r} has no ending that says the format; give --format"
+            )
         known = " ".join(sorted(s for f in FORMATS for s in f.suffixes))
         raise click.UsageError(
             f"save: unknown format {suffix!r}; known endings: {known}; a folder is written "
