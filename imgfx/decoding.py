@@ -22,6 +22,7 @@ from imgfx.formats import (
     Inspection,
     bmp,
     declared_size,
+    jpeg,
     png,
     pnm,
     sniff,
@@ -131,6 +132,8 @@ def _samples(
     samples = _known_depth(samples if samples.ndim == 3 else samples[..., None], inspection.bits)
     if known.name == "tiff":
         samples = tiff.mended(samples, data)
+    elif known.name == "jpeg":
+        jpeg.check_end(data, samples)
     elif known.name == "avif":
         found = dict(zip(kinds, (bytes(part.ravel()) for part in parts), strict=True))
         blob = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0") or None

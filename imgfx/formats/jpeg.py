@@ -10,9 +10,13 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
 
 from imgfx.errors import printable
 from imgfx.formats._common import CMYK, DamagedError, Inspection
+from imgfx.formats._jpeg_scans import GRAY, SHORT, Scans
 from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
 from imgfx.texts import COMMENT, bytes_of
@@ -136,12 +140,13 @@ def inspect(data: bytes) -> Inspection:
     Raises:
         DamagedError: no image in it, the end is missing, or it would take ages.
     """
-    found, riders = _Found(), Riders()
+    found, riders, seen = _Found(), Riders(), Scans()
     largest = (0, 0)
     scans = end = colours = 0
     for marker, payload, start in _segments(data):
         found.see(marker, payload)
         riders.see(marker, payload, start)
+        seen.see(marker, payload, start)
         if (declared := frame_size(marker, payload)) is not None:
             width, height = declared
             colours = payload[5] if len(payload) > 5 else 0
@@ -154,11 +159,31 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError(f"a JPEG of {scans} scans is not supported")
     if 0 in largest:
         raise DamagedError("no image in the JPEG")
+    seen.check_restarts(data)
     metadata, notes = found.answer()
     if colours == len("CMYK"):
         notes.append(CMYK)
     pictures, others = unread(data, end, riders)
+    if seen.is_short:
+        others = (*others, SHORT)
     return Inspection(*largest, metadata, pictures, others, notes=tuple(notes))
+
+
+def check_end(data: bytes, samples: npt.NDArray[Any]) -> None:
+    """Whether a picture is whole whose container is.
+
+    Args:
+        data: the file.
+        samples: (H, W, C) as decoded.
+
+    Raises:
+        DamagedError: its data end before it does.
+    """
+    if samples.size and (samples[-1, -1] == GRAY).all():
+        seen = Scans()
+        for marker, payload, start in _segments(data):
+            seen.see(marker, payload, start)
+        seen.check_end(data, samples)
 
 
 def _text(comment: bytes) -> str:

@@ -1,6 +1,7 @@
 """JPEG: its kinds, its metadata, its damage, and what it cannot hold."""
 
 import io
+import re
 import struct
 
 import numpy as np
@@ -395,3 +396,56 @@ def test_a_gain_map_is_not_read_and_that_is_said(segment):
     second = data.index(b"\xff\xd9\xff\xd8") + 4
     image = decode(data[:second] + segment + data[second:], "ultra.jpg")
     assert image.notes == (A_GAIN_MAP,)
+
+
+def ended_early(data, share):
+    """The file with an end, but without the last part of its coded samples."""
+    return data[: int(share * len(data))].rstrip(b"\xff") + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_data_that_end_before_the_picture_are_found(mode, subsampling, share):
+    source = Pillow.fromarray(pixels(75, 101)).convert(mode)
+    for optimize in (False, True):
+        data = pillow_file(source, "JPEG", subsampling=subsampling, optimize=optimize)
+        decode(data, "whole.jpg")
+        with pytest.raises(DecodeError, match="its data end before its picture does"):
+            decode(ended_early(data, share), "short.jpg")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("gray_rows", [30, 75])
+def test_a_picture_that_ends_gray_is_whole(mode, gray_rows):
+    samples = pixels(75, 101)
+    samples[75 - gray_rows :] = 128
+    data = pillow_file(Pillow.fromarray(samples).convert(mode), "JPEG", quality=90)
+    image = decode(data, "gray.jpg")
+    assert (image.pixels[-10:] == 128).all()
+
+
+def test_restart_intervals_that_are_missing_are_found():
+    data = pillow_file(pixels(75, 101), "JPEG", restart_marker_blocks=3)
+    decode(data, "whole.jpg")
+    places = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+    with pytest.raises(DecodeError, match="parts of its picture are missing"):
+        decode(data[: places[2]] + data[places[4] :], "short.jpg")
+
+
+def test_a_progressive_picture_without_its_last_scans_is_told():
+    data = pillow_file(pixels(75, 101), "JPEG", progressive=True)
+    assert decode(data, "whole.jpg").unread == ()
+    scans = [found.start() for found in re.finditer(rb"\xff\xda", data)]
+    image = decode(data[: scans[-1]] + b"\xff\xd9", "short.jpg")
+    assert image.unread == ("its last scans are missing: it is coarser than it was",)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_damaged_tables_and_frames_are_refused_or_still_a_picture(data):
+    file = bytearray(pillow_file(pixels(20, 30), "JPEG", restart_marker_blocks=2))
+    head = file.index(b"\xff\xda") + 14
+    for _ in range(data.draw(st.integers(1, 4))):
+        file[data.draw(st.integers(2, head))] = data.draw(st.integers(0, 255))
+    decoded_or_refused(bytes(file), "a.jpg")
