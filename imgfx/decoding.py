@@ -29,6 +29,7 @@ from imgfx.formats import (
     tiff,
     y4m,
 )
+from imgfx.formats._tiff_parts import check_lengths, probes
 from imgfx.image import Depth, Image, Metadata, Pixels
 from imgfx.provenance import LONGEST
 from imgfx.settings import MEGAPIXELS
@@ -131,6 +132,7 @@ def _samples(
     # Before the colours are ordered, which OpenCV does for these depths only.
     samples = _known_depth(samples if samples.ndim == 3 else samples[..., None], inspection.bits)
     if known.name == "tiff":
+        _check_parts(data, deep=samples.dtype != np.uint8)
         samples = tiff.mended(samples, data)
     elif known.name == "jpeg":
         jpeg.check_end(data, samples)
@@ -139,6 +141,23 @@ def _samples(
         blob = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0") or None
         inspection = replace(inspection, metadata=replace(inspection.metadata, exif=blob))
     return rgb_from_bgr(samples), inspection
+
+
+def _check_parts(data: bytes, *, deep: bool) -> None:
+    """Whether a TIFF's strips and tiles are whole; of deep samples the decoder mostly says it.
+
+    Raises:
+        DamagedError: one is not.
+    """
+    compression, parts = tiff.parts(data)
+    check_lengths(compression, parts)
+    for probe in () if deep else probes(compression, parts):
+        try:
+            found = cv2.imdecode(np.frombuffer(probe, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise _reason(error, "tiff") from error
+        if found is None:
+            raise DamagedError("damaged TIFF: a strip or tile cannot be decompressed")
 
 
 def _reason(error: cv2.error, name: str) -> DamagedError:

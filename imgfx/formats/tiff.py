@@ -34,6 +34,7 @@ from imgfx.exif import (
     write_directory,
 )
 from imgfx.formats._common import CMYK, DamagedError, Inspection
+from imgfx.formats._tiff_parts import Part, Shape, is_checked, parts_of
 from imgfx.image import Metadata
 from imgfx.texts import named
 
@@ -45,7 +46,7 @@ _WINDOWS = set(range(40091, 40096))
 _DESCRIPTIVE = {*_NAMES, *_RATINGS, *_WINDOWS, ORIENTATION}
 """Tags of the first directory that describe the picture, not its storage."""
 _EXTRA_SAMPLES = 338
-_SIZE, _TILE, _ROWS = (256, 257), (322, 323), 278
+_SIZE, _TILE, _ROWS, _COMPRESSION = (256, 257), (322, 323), 278, 259
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 """Samples a pixel, without extra ones, by PhotometricInterpretation; the others, CIELab and
@@ -293,6 +294,35 @@ def neutral(data: bytes) -> bytes:
             (rows,) = struct.unpack_from(order + code, data, position + 8)
             struct.pack_into(order + code, patched, position + 8, min(rows, height))
     return bytes(patched)
+
+
+def parts(data: bytes) -> tuple[int, list[Part]]:
+    """(compression, strips or tiles) of the first picture; none where they are not looked at.
+
+    Raises:
+        DamagedError: some are missing.
+    """
+    order, _, directory = _first(data)
+    entries = directory.entries
+    compression = number(entries.get(_COMPRESSION), order) or 1
+    layout = _layout(entries, order)
+    if not is_checked(compression) or layout.photometric == _YCBCR:
+        return compression, []
+    tiled = any(tag in entries for tag in _TILE)
+    starts, lengths = (324, 325) if tiled else (273, 279)
+    if starts not in entries or lengths not in entries:
+        return compression, []
+    width, height = (number(entries.get(tag), order) or 0 for tag in _SIZE)
+    across, down = (number(entries.get(tag), order) or 0 for tag in _TILE)
+    shape = Shape(
+        size=(width, height),
+        part=(across, down) if tiled else (width, number(entries.get(_ROWS), order) or height),
+        tiled=tiled,
+        planes=layout.samples if layout.separate else 1,
+        bits=layout.bits * (1 if layout.separate else layout.samples),
+    )
+    places = zip(_numbers(entries[starts], order), _numbers(entries[lengths], order), strict=False)
+    return compression, parts_of(data, list(places), shape)
 
 
 def mended(samples: npt.NDArray[Any], data: bytes) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
+from PIL import TiffImagePlugin
 from reference import (
     GRAY_PROFILE,
     SRGB,
@@ -465,3 +466,86 @@ def test_damage_is_refused_or_still_a_picture(data):
         damaged[data.draw(st.integers(4, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     image = decoded_or_refused(bytes(damaged), "damaged.tif")
     assert image is None or np.isfinite(image.pixels).all()
+
+
+def parts_of(data):
+    """(offset, length) of each strip or tile."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        return list(zip(page.dataoffsets, page.databytecounts, strict=True))
+
+
+def in_strips(source, rows, compression):
+    """A TIFF by Pillow of so many rows a strip."""
+    size = TiffImagePlugin.STRIP_SIZE
+    TiffImagePlugin.STRIP_SIZE = rows * source.width * len(source.getbands())
+    try:
+        return pillow_file(source, "TIFF", compression=compression)
+    finally:
+        TiffImagePlugin.STRIP_SIZE = size
+
+
+COMPRESSED = ["tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("width", [40, 41])
+@pytest.mark.parametrize("compression", [*COMPRESSED, "raw"])
+def test_whole_strips_are_read(compression, width, mode):
+    source = Pillow.fromarray(pixels(37, width)).convert(mode)
+    for rows in (37, 8, 1):
+        data = in_strips(source, rows, compression)
+        assert decode(data, "a.tif").pixels.shape[:2] == (37, width)
+
+
+def with_shorter(data, which):
+    """The same file, whose directory gives a strip half of its length."""
+    lengths = [length for _, length in parts_of(data)]
+    changed = list(lengths)
+    changed[which] //= 2
+    for code in "HI":  # libtiff takes what is wide enough
+        old = struct.pack(f"<{len(lengths)}{code}", *lengths)
+        if data.count(old) == 1:
+            return data.replace(old, struct.pack(f"<{len(lengths)}{code}", *changed))
+    raise AssertionError("the lengths of the strips are not found")
+
+
+@pytest.mark.parametrize("which", [0, 2, -1])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("compression", COMPRESSED)
+def test_a_strip_that_ends_early_is_found(compression, mode, which):
+    source = Pillow.fromarray(pixels(37, 41)).convert(mode)
+    data = in_strips(source, 8, compression)
+    assert len(parts_of(data)) == 5
+    with pytest.raises(DecodeError, match="a strip or tile cannot be decompressed"):
+        decode(with_shorter(data, which), "short.tif")
+
+
+def test_a_strip_that_is_not_compressed_and_too_short_is_found():
+    data = in_strips(Pillow.fromarray(pixels(37, 41)), 37, "raw")
+    with pytest.raises(DecodeError, match="truncated TIFF: a strip or tile is too short"):
+        decode(with_shorter(data, 0), "short.tif")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+def test_a_wrong_checksum_of_a_deflated_part_is_found(tile, dtype):
+    samples = picture(70, 90) if dtype == "float32" else pixels(70, 90, dtype=dtype)
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, samples, compression="zlib", photometric="rgb", tile=tile, rowsperstrip=tile or 16
+    )
+    data = bytearray(file.getvalue())
+    np.testing.assert_array_equal(decode(bytes(data), "a.tif").pixels, samples)
+    start, length = parts_of(bytes(data))[1]
+    data[start + length - 1] ^= 1
+    with pytest.raises(DecodeError, match=r"cannot be (decompressed|decoded)"):
+        decode(bytes(data), "damaged.tif")
+
+
+def test_strips_that_are_missing_are_found():
+    data = in_strips(Pillow.fromarray(pixels(37, 41)), 8, "tiff_lzw")
+    place = data.index(struct.pack("<HHIH", 278, 3, 1, 8))
+    fewer = data[: place + 8] + struct.pack("<H", 7) + data[place + 10 :]
+    with pytest.raises(DecodeError, match=r"are missing|cannot be decoded"):
+        decode(fewer, "a.tif")
