@@ -17,12 +17,12 @@ from imgfx import __version__
 from imgfx.chain import describe
 from imgfx.digests import digest_of, stages_of
 from imgfx.engines.base import Choice
-from imgfx.errors import ImageError, ImgfxError, confined, tell
+from imgfx.errors import confined, tell
 from imgfx.files import descriptor_of, write_file
-from imgfx.in_place import is_same_file
 from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal, remove_abandoned
+from imgfx.ledger import BatchLedger
 from imgfx.outcomes import Outcome, Report
 from imgfx.pipeline import Chain, StartedChain
 from imgfx.plan import plan_of, show_plan
@@ -39,8 +39,7 @@ from imgfx.runners import (
 )
 from imgfx.session import Session
 from imgfx.settings import Settings
-from imgfx.stage import Item, Journaled, Sink
-from imgfx.stamps import Stamp, stamp_of
+from imgfx.stage import Journaled
 
 
 class Teller:
@@ -262,7 +261,7 @@ def _ledger(chain: Chain, started: StartedChain, session: Session) -> Iterator[B
     stages = stages_of(chain.filters, content)
     writable = not settings.dry_run
     journal = Journal(folder, digest, made, _limits(settings), stages, writable=writable)
-    ledger = BatchLedger(journal, started.sink, settings)
+    ledger = BatchLedger(journal, started.sink, settings, started.record)
     sink.keep_journal(ledger.note)
     try:
         yield ledger
@@ -343,63 +342,3 @@ def _image(outcome: Outcome, session: Session) -> Mapping[str, Any]:
         "warnings": list(outcome.notes),
         "error": outcome.error,
     }
-
-
-class BatchLedger:
-    """What earlier runs of a batch have done; notes what this one does. Satisfies `Ledger`."""
-
-    def __init__(self, journal: Journal, sink: Sink, settings: Settings) -> None:
-        self._journal, self._sink, self._settings = journal, sink, settings
-        self._read: dict[int, Stamp | None] = {}
-
-    def known(self, item: Item, index: int) -> Outcome | None:
-        """See `Ledger`."""
-        try:
-            target = self._sink.target(item, index)
-        except ImgfxError:
-            return None  # said when it is its turn
-        # Before it is read: what changes while it is read is changed when the batch is run again.
-        self._read[index] = stamp_of(item.path)
-        if self._settings.redo:
-            return None
-        entry = self._journal.known(item.path, item.origin, Path(target))
-        if entry is None:
-            note = self._why_kept(item, Path(target))
-            return Outcome(item.origin, target, 0.0, (note,), kept=True) if note else None
-        if entry.error is None:
-            return Outcome(item.origin, target, 0.0, kept=True)
-        if self._settings.retry_failed:
-            return None
-        again = "failed in an earlier run; --retry-failed tries again"
-        return Outcome(item.origin, None, 0.0, error=f"{entry.error} ({again})")
-
-    def _why_kept(self, item: Item, target: Path) -> str | None:
-        """Why an image is not made although it is not known as done; None if it is to be made."""
-        if self._journal.edited(item.path, item.origin, target):
-            return f"{target} has been changed since it was made, and is kept; --redo makes it anew"
-        if self._journal.restored(item.path, target):
-            return (
-                f"{target} is what these stages made of it, with other weights or versions, and is "
-                "kept; --redo does it again"
-            )
-        return None
-
-    def note(self, item: Item, index: int, target: Path, stamp: Stamp) -> None:
-        """See `Note`.
-
-        Raises:
-            ImageError: the image is to replace what is not what has been read.
-        """
-        read = self._read.pop(index, None)
-        if is_same_file(target, item.path) and stamp_of(item.path) != read:
-            raise ImageError(f"{target}: has changed since it was read, and is left as it is")
-        self._journal.done(item.path, item.origin, read, target, stamp)
-
-    def failed(self, item: Item, index: int, error: str) -> None:
-        """See `Ledger`."""
-        try:
-            target = Path(self._sink.target(item, index))
-        except ImgfxError:
-            return
-        read = self._read.pop(index, None)
-        self._journal.failed(item.path, item.origin, read, target, error)

@@ -125,6 +125,12 @@ class Journal:
             return False
         return any(entry.stages == self._stages for entry in self._made_of(source, target))
 
+    def replaced(self, source: Path | None, target: Path) -> bool:
+        """Whether an image was restored in its own place, and is not what was written there."""
+        if not self._is_in_place(source, target):
+            return False
+        return next(self._made_of(source, target), None) is None
+
     def edited(self, source: Path | None, name: str, target: Path) -> bool:
         """Whether an image need not be made but for its output, which somebody has changed since.
 
@@ -137,7 +143,10 @@ class Journal:
             return False
         history = self._history[entry.output]
         known = any(is_stamp(earlier.written, target) for earlier in history)
-        return found[0] > 0 and found[1] // SECOND > entry.written[1] // SECOND and not known
+        # An older one was there before ours, which a crash has kept from taking its place. Who tags
+        # a picture may set its time back to what it was; a crash makes none longer.
+        age, size = found[1] // SECOND - entry.written[1] // SECOND, found[0] - entry.written[0]
+        return found[0] > 0 and (age > 0 or (age == 0 and size > 0)) and not known
 
     def _of_this_work(self, source: Path | None, name: str, target: Path) -> Entry | None:
         """The last line of an output, if it is of this chain and of this input as it is now."""

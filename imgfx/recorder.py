@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -71,6 +72,15 @@ class Recorder:
                 image = replace(image, notes=(*image.notes, note))
         return _with(image, text_of([*earlier, *_runs(steps)]))
 
+    def has_made(self, carried: str | None) -> bool:
+        """Whether a provenance has these filters, one behind the other, of whatever versions."""
+        own = _told(_runs([recorded.step for recorded in self.filters]))
+        try:
+            told = _told(runs_of(carried)) if carried else []
+        except ProvenanceError:
+            return False
+        return bool(own) and any(own == told[k : k + len(own)] for k in range(len(told)))
+
     def _steps(self, item: Item) -> list[Step]:
         steps = [recorded.now() for recorded in self.filters]
         if self.source is None or item.again is None:
@@ -88,6 +98,15 @@ def _runs(steps: Sequence[Step]) -> list[Run]:
         else:
             groups[-1].append(step)
     return [Run(__version__, group) for group in groups if group]
+
+
+def _told(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Name and options of each stage, the options as text."""
+    return [
+        (step.stage, json.dumps(dict(step.options), sort_keys=True))
+        for run in runs
+        for step in run.steps
+    ]
 
 
 def _with(image: Image, provenance: str | None) -> Image:

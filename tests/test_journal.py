@@ -14,6 +14,7 @@ import pytest
 from support import NEGATIVE, PROGRAM, pixels
 
 from imgfx import atomic
+from imgfx.formats._png_text import chunk
 from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal, remove_abandoned
 
@@ -419,6 +420,18 @@ def test_an_output_that_was_edited_is_kept_with_a_warning(photos, batch, tmp_pat
     assert "keep    photos/p0.png -> out/p0.png" in batch("--dry-run")[0].err
     assert made(batch("--redo")[1]) == ALL
     assert path.read_bytes() != edited
+
+
+def test_an_output_that_was_tagged_is_kept_though_its_time_was_set_back(photos, batch, tmp_path):
+    batch()
+    path = tmp_path / "out" / "p0.png"
+    written = path.stat().st_mtime_ns
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk(b"tEXt", b"Author\0somebody") + data[33:])
+    os.utime(path, ns=(written, written))
+    ended, report = batch()
+    assert (ended.code, made(report)) == (0, [])
+    assert "out/p0.png has been changed since it was made, and is kept" in ended.err
 
 
 def test_an_edited_output_is_made_anew_of_a_changed_input_and_by_another_chain(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import PROGRAM
 
+from imgfx.formats._png_text import chunk
 from imgfx.journal import NAME, Journal
 from imgfx.stamps import stamp_of
 
@@ -89,6 +90,33 @@ def test_a_chain_that_fails_does_not_undo_what_another_has_done(run, photos):
     ended = run("invert", *IN_PLACE)
     assert (ended.code, values(photos)) == (0, INVERTED)
     assert ended.err == "imgfx: 4 images done, 4 of them earlier\n"
+
+
+def tag(path):
+    """As a program that writes a name into a photo."""
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk(b"tEXt", b"Author\0somebody") + data[33:])
+
+
+def test_a_photo_that_was_tagged_after_it_was_restored_in_place_is_kept(run, photos):
+    assert run("invert", *IN_PLACE).code == 0
+    tag(photos / "1.png")
+    for _ in range(2):
+        ended = run("invert", *IN_PLACE)
+        assert (ended.code, values(photos)) == (0, INVERTED)
+        assert (
+            "imgfx: warning: photos/1.png: photos/1.png has been changed since these stages "
+            "restored it, and is kept; --redo does it again\n"
+        ) in ended.err
+    assert run("dim", *IN_PLACE).code == 0
+    assert values(photos) == [value // 2 for value in INVERTED]
+
+
+def test_a_photo_that_was_put_in_the_place_of_a_restored_one_is_restored(run, photos):
+    assert run("invert", *IN_PLACE).code == 0
+    cv2.imwrite(str(photos / "1.png"), np.full((6, 5), 50, np.uint8))
+    assert run("invert", *IN_PLACE).code == 0
+    assert values(photos) == [245, 205, 243, 242]
 
 
 def test_a_chain_that_fails_leaves_edits_protected(run, photos, tmp_path):
