@@ -131,7 +131,7 @@ def run_chain(
                     lambda _outcome: None,
                     ledger,
                     stop,
-                    _blueprint(chain, settings, parts or {}),
+                    _blueprint(chain, settings, parts or {}, registry),
                     partial(_learn, session, settings, elsewhere),
                     partial(_say, not settings.quiet),
                 )
@@ -200,7 +200,9 @@ def _learn(
     session.notes.extend(note for note in notes if note not in session.notes)
 
 
-def _blueprint(chain: Chain, settings: Settings, parts: Mapping[int, Part]) -> Blueprint | None:
+def _blueprint(
+    chain: Chain, settings: Settings, parts: Mapping[int, Part], registry: Registry
+) -> Blueprint | None:
     """How other processes make the filters and the sink; None where they cannot."""
     stages = (*chain.filters, chain.sink)
     if settings.runner == LocalRunner.name:  # whose working folder may even be gone
@@ -208,7 +210,7 @@ def _blueprint(chain: Chain, settings: Settings, parts: Mapping[int, Part]) -> B
     if any(id(stage) not in parts for stage in stages):
         return None
     *filters, sink = (parts[id(stage)] for stage in stages)
-    return Blueprint(filters, sink, settings, Path.cwd())
+    return Blueprint(filters, sink, settings, Path.cwd(), registry.folders)
 
 
 def _run(runner: ChainRunner, work: Work, session: Session) -> None:

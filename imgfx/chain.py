@@ -54,6 +54,8 @@ def split_line(
         elif not pieces:
             raise click.UsageError(_unknown(word, registry))
         else:
+            if not values:
+                _refuse_hidden(word, registry)
             if not values and _reads_files(pieces[-1].command):
                 _refuse_mistyped(word, registry)
             pieces[-1].words.append(word)
@@ -72,6 +74,17 @@ def _reads_files(command: StageCommand) -> bool:
     )
 
 
+def _refuse_hidden(word: str, registry: Registry) -> None:
+    """A stage's name that would be taken for an argument, since its package is left out.
+
+    Raises:
+        click.UsageError: it is one, and no file.
+    """
+    reason = registry.hidden(word)
+    if reason and not Path(word).exists():
+        raise click.UsageError(f"no stage named {word!r}{reason}")
+
+
 def _refuse_mistyped(word: str, registry: Registry) -> None:
     """A word among paths to read that is no file but nearly a stage's name.
 
@@ -82,10 +95,7 @@ def _refuse_mistyped(word: str, registry: Registry) -> None:
         return
     near = difflib.get_close_matches(word, registry.names("filter", "sink"), n=1, cutoff=0.7)
     if near:
-        raise click.UsageError(
-            f"{word!r} is neither a stage nor a file{registry.hidden(word)}; "
-            f"did you mean {near[0]!r}?"
-        )
+        raise click.UsageError(f"{word!r} is neither a stage nor a file; did you mean {near[0]!r}?")
 
 
 def _values_behind(parameters: Sequence[click.Parameter], word: str) -> int:

@@ -80,7 +80,9 @@ class Offer:
 
     def is_from(self, package: str) -> bool:
         """Whether a package's name, or of a file its path or its name, means this one's."""
-        return package == self.package or (self.file is not None and package == self.file.name)
+        if package == self.package:
+            return True
+        return self.file is not None and package in (self.file.name, str(self.file.absolute()))
 
     @property
     def module(self) -> str:

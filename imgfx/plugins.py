@@ -53,6 +53,8 @@ class Registry:
         self.offers: Sequence[Offer] = []
         self.left_out: Sequence[Offer] = []
         """What IMGFX_PLUGINS leaves out."""
+        self.folders: list[Path] = []
+        """Whose files are plugins; as they were named."""
         self.lines: Lines
         """Set by the command line, before a management command is run."""
         if offers is None:
@@ -85,6 +87,7 @@ class Registry:
             known = {offer.file.resolve() for offer in self.offers if offer.file is not None}
             new = [o for o in offers_of_folder(folder) if o.file and o.file.resolve() not in known]
             self.offers = [*self.offers, *new]
+            self.folders.append(folder)
         except OSError as error:
             raise PluginError(
                 f"{folder}: cannot read the plugins there: {error.strerror}"

@@ -98,6 +98,8 @@ class Blueprint:
     settings: Settings
     folder: Path
     """The working folder, to which relative paths refer."""
+    plugins: Sequence[Path] = ()
+    """Folders whose files are plugins."""
 
     def enter(self) -> None:
         """Goes to the working folder.
@@ -123,6 +125,8 @@ class Maker:
     def __init__(self, blueprint: Blueprint) -> None:
         blueprint.enter()
         registry = Registry()
+        for folder in blueprint.plugins:
+            registry.add_folder(folder)
         self._stack = ExitStack()
         self._session = self._stack.enter_context(
             Session(blueprint.settings, registry.engine, None, registry.names("engine"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import XMP, image_of, known, passed_through, without_chunk
-from support import pixels
+from support import NEGATIVE, pixels
 from support_models import TINY, write_weights
 
 from imgfx import __version__
@@ -318,3 +318,24 @@ def test_a_png_shows_it_to_everyone(imgfx, folder):
     assert found["runs"][0]["stages"][0]["stage"] == "denoise-ae"
     assert isinstance(read_image(Path("b.png")), Image)
     assert np.array_equal(read_image(Path("b.png")).pixels.shape, (20, 24, 3))
+
+
+def test_another_process_has_the_plugins_of_the_folders_that_were_named(folder):
+    (folder / "plug").mkdir()
+    source = NEGATIVE.replace("NAME", "turn").replace("BODY", "pass")
+    (folder / "plug" / "turn.py").write_text(source)
+    registry = Registry()
+    registry.add_folder(Path("plug"))
+    save = {
+        "target": "x.png", "format_name": None, "quality": None, "fps": None, "overwrite": False,
+    }  # fmt: skip
+    plan = Blueprint(
+        [Part("plug/turn.py:turn", {})], Part("imgfx:save", save), Settings(device="cpu", engine="torch"),
+        folder, registry.folders,
+    )  # fmt: skip
+    maker = Maker(pickle.loads(pickle.dumps(plan)))
+    made = maker(Item("a.png", lambda: None, "a"), 0, lambda: read_image(Path("a.png")))
+    maker.close()
+    np.testing.assert_array_equal(
+        decode(made.data, "x.png").pixels, 255 - read_image(Path("a.png")).pixels
+    )

@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Keep the inputs and outputs there, as PNG.",
+    help="Keep there, as PNG, what is measured: each image before and after.",
 )
 @click.pass_obj
 def evaluate(
@@ -251,8 +251,16 @@ def _started(
         if "--weights" not in known:
             raise click.UsageError(f"{command.name} has no --weights")
         words += ["--weights", str(weights)]
-    with command.make_context(command.name, words) as context:
-        stage: Stage = command.invoke(context)
+    try:
+        with command.make_context(command.name, words) as context:
+            stage: Stage = command.invoke(context)
+    except click.BadParameter as error:
+        if error.param is None or error.param.name != "scale":
+            raise
+        raise click.UsageError(
+            f"{command.name} does not work at scale {protocol.scale}; say with --scale how many "
+            "times it enlarges"
+        ) from error
     apply: Apply = stage.start(session)
     return apply
 
@@ -301,7 +309,9 @@ def _row(
     before = protocol.baseline(float_from_pixels(degraded.pixels))
     after = float_from_pixels(apply(degraded).pixels)
     if after.shape != clean.shape:
-        raise PluginError(f"{path}: the stage answered {after.shape}, expected {clean.shape}")
+        larger = after.shape[0] > clean.shape[0]
+        hint = "; what enlarges is measured with --scale" if larger else ""
+        raise PluginError(f"{path}: the stage answered {after.shape}, expected {clean.shape}{hint}")
     if not np.isfinite(after).all():
         raise ImageError(f"{path}: the stage answered values that are not numbers")
     if save is not None:

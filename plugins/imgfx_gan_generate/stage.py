@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from imgfx.session import LoadedModel, Session
 
 
+_MOST = 2**63
+"""Numbers of images."""
+
+
 class GeneratedItems:
     """`count` images of a seed; each depends on the seed and its number alone."""
 
@@ -56,7 +60,7 @@ def _image(loaded: LoadedModel, seed: int, number: int, temperature: float, name
 )
 @click.option(
     "--first",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, _MOST - 1),
     default=0,
     show_default=True,
     metavar="NUMBER",
@@ -103,5 +107,7 @@ def generate(
       imgfx gan-generate --model faces --count 8 save faces/
       imgfx gan-generate --seed 3 superres-rednet --scale 4 save dress.png
     """
+    if first + count > _MOST:
+        raise click.UsageError(f"gan-generate: --first and --count lead beyond number {_MOST - 1}")
     loaded = session.load(MODELS[model], weights)
     return GeneratedItems(loaded, model, seed, count, temperature, first)

@@ -246,6 +246,9 @@ class Run:
         if self.plan.metrics_path.is_file():
             lines = self.plan.metrics_path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if _step_of(line) < record["step"]]
+        for line in lines:
+            if _step_of(line) == record["step"]:  # losses, of which no step since has told
+                record = {**json.loads(line), **record}
         text = "".join(line + "\n" for line in [*kept, json.dumps(record)])
         write_file(self.plan.metrics_path, text.encode())
 

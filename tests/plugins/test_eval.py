@@ -413,6 +413,20 @@ def test_a_stage_of_others_is_given_the_scale(clean, capfd, others, protocol, be
     assert (result["mean"]["psnr_after"] > result["mean"]["psnr_before"]) is better
 
 
+def test_a_stage_that_enlarges_is_measured_with_scale(clean, capfd):
+    line = ["eval", "superres-fast", "--data", "clean", "--device", "cpu"]
+    assert main([*line, "--degraded", "clean"]) == 2
+    assert capfd.readouterr().err == (
+        "imgfx: eval: superres-fast does not work at scale 1; say with --scale how many times it "
+        "enlarges\n"
+    )
+
+
+def test_sizes_that_do_not_fit_are_said_to_be_those_of_an_enlargement(clean, capfd, others):
+    error = others("twice", "--data", "clean", "--sigma", "10")
+    assert "what enlarges is measured with --scale" in error.format_message()
+
+
 def test_an_image_that_a_stage_fails_on_is_named(clean, capfd, others):
     error = others("picky", "--data", "clean", "--sigma", "10")
     assert error.exit_code == 3

@@ -1,5 +1,6 @@
 """The stage `gan-generate`: the same seed, the same image, whatever else is asked for."""
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -75,3 +76,10 @@ def test_generated_images_go_down_a_chain(imgfx, tmp_path, weights):
     files = sorted((tmp_path / "out").glob("*.png"))
     assert [file.name for file in files] == [f"fashion_0_{k:04d}.png" for k in range(3)]
     assert cv2.imread(str(files[0]), cv2.IMREAD_UNCHANGED).shape == (28, 28)
+
+
+def test_numbers_that_are_none_any_more_are_refused(images):
+    most = 2**63 - 1
+    assert len(images("--first", str(most))) == 1
+    with pytest.raises(click.UsageError, match=f"lead beyond number {most}"):
+        images("--first", str(most), "--count", "2")

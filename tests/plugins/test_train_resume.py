@@ -1,5 +1,7 @@
 """Resumed runs: they give what uninterrupted ones give, and go on with metrics and best figure."""
 
+import json
+
 import pytest
 import torch
 from support_models import TINY
@@ -91,3 +93,13 @@ def test_what_is_best_is_remembered_by_a_resumed_run(tmp_path):
     run = resumed(run_of(tmp_path, again, steps=4))
     run.execute(no_show)
     assert load_weights(run.plan.best_path).training["steps"] == "1"
+
+
+def test_a_finished_run_that_is_resumed_keeps_its_last_losses(tmp_path):
+    whole = run_of(tmp_path, LineTask(), steps=10)
+    assert whole.execute(no_show) is True
+    before = whole.plan.metrics_path.read_text()
+    assert '"loss"' in before
+    again = resumed(run_of(tmp_path, LineTask(), steps=10))
+    assert again.execute(no_show) is True
+    assert set(json.loads(again.plan.metrics_path.read_text())) == set(json.loads(before))
