@@ -137,6 +137,8 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
         if kept.exif or kept.icc or kept.xmp:
             notes.append(f"{target.name} carries no EXIF, XMP or ICC; left out")
         return Metadata(dpi=kept.dpi) if target.name == "bmp" else Metadata()
+    if target.name == "tiff" and exif.has_maker_notes(kept.exif):
+        notes.append(tiff.MAKER_NOTES)
     if kept.dpi and target.name in ("webp", "avif"):
         kept = replace(kept, exif=exif.with_resolution(kept.exif, kept.dpi))
     if kept.icc and kept.icc[16:20] == b"GRAY" and channels > 2:

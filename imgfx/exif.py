@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 ORIENTATION = 0x0112
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
-SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)
+_EXIF, _MAKER_NOTES = 0x8769, 0x927C
+SUB_DIRECTORIES = (_EXIF, 0x8825, 0xA005)
 """Tags that point to a directory: Exif, GPS, Interoperability."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -96,6 +97,23 @@ def _read_directory(blob: bytes, order: str, offset: int, depth: int, room: list
         else:
             directory.entries[tag] = Entry(kind, count, value)
     return directory
+
+
+def take_maker_notes(directory: Directory) -> bool:
+    """Removes a camera's own notes, and answers whether there were some.
+
+    Many say where in the file their parts are, in ways of each maker's: moved, they are garbage.
+    """
+    exif = directory.children.get(_EXIF)
+    return exif is not None and exif.entries.pop(_MAKER_NOTES, None) is not None
+
+
+def has_maker_notes(blob: bytes | None) -> bool:
+    """Whether an EXIF blob has a camera's own notes."""
+    order = byte_order(blob or b"")
+    if blob is None or order is None:
+        return False
+    return take_maker_notes(read_directory(blob, order, first_offset(blob, order)))
 
 
 def next_offset(blob: bytes, order: str, offset: int) -> int:

@@ -6,9 +6,11 @@ import errno
 import io
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from imgfx import exif
 from imgfx.atomic import write_whole
@@ -81,7 +83,8 @@ def _whole_file(path: Path, most_pixels: int | None) -> bytes:
         DamagedError: it is larger than any image that is allowed.
     """
     with io.BufferedReader(path.open("rb", buffering=0), _HEAD) as file:
-        size = os.fstat(file.fileno()).st_size
+        state = os.fstat(file.fileno())
+        size = state.st_size
         if most_pixels is not None and size > _HEAD:
             head = file.peek()
             known = sniff(head)
@@ -93,7 +96,29 @@ def _whole_file(path: Path, most_pixels: int | None) -> bytes:
                     f"{size >> 20} MiB, more than the limit for an image of "
                     f"{megapixels(most_pixels)} megapixels; --max-pixels raises it"
                 )
-        return file.read()
+        if stat.S_ISREG(state.st_mode) or most_pixels is None:
+            return file.read()
+        return _bounded(file, most_pixels)
+
+
+def _bounded(file: BinaryIO, most_pixels: int) -> bytes:
+    """All of what does not say how long it is, as a pipe or a device.
+
+    Raises:
+        DamagedError: it is longer than any image that is allowed.
+    """
+    most = most_bytes(most_pixels)
+    data = bytearray()
+    while block := file.read(_HEAD):
+        data += block
+        if len(data) == len(block) == _HEAD and sniff(block) is None:
+            break  # which decoding says
+        if len(data) > most:
+            raise DamagedError(
+                f"more than {most >> 20} MiB, the limit for an image of {megapixels(most_pixels)} "
+                "megapixels; --max-pixels raises it"
+            )
+    return bytes(data)
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,9 @@ class StartedChain:
 
     def _accepted(self, image: object, item: Item, index: int) -> Sequence[str]:
         """The notes of an image that the sink does not refuse before anything is done to it."""
-        if not isinstance(image, Image):  # a source is a plugin; that is said elsewhere
-            return ()
+        if not isinstance(image, Image):  # a source is a plugin
+            kind = type(image).__name__
+            raise ImageError(f"stage {self.source!r} answered {kind}, no Image")
         accept = getattr(self.sink, "accept", None)
         if accept is not None:
             accept(image, item, index)

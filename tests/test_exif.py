@@ -264,3 +264,30 @@ def test_entries_that_share_their_bytes_do_not_grow_without_bound():
     blob = struct.pack("<2sHIH", b"II", 42, 8, number) + entries + bytes(4)
     found = exif.read_directory(blob, "<", 8)
     assert sum(len(entry.value) for entry in found.entries.values()) <= 2 * len(blob)
+
+
+def with_maker_notes():
+    """A camera's EXIF: a maker, an exposure and notes of its own."""
+    notes = exif.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
+    exposure = exif.Entry(5, 1, struct.pack("<II", 1, 60))
+    own = exif.Directory({0x829A: exposure, 0x927C: notes})
+    return exif.blob_from_directory(
+        exif.Directory({0x010F: exif.Entry(2, 6, b"Maker\0")}, {0x8769: own}), "<"
+    )
+
+
+def test_maker_notes_are_left_out_where_they_would_be_moved():
+    blob = with_maker_notes()
+    assert exif.has_maker_notes(blob)
+    assert not exif.has_maker_notes(None)
+    image = image_of(pixels(8, 9), metadata=Metadata(blob))
+    data, notes = encode(image, known("tiff"))
+    line = "the camera's own notes, which say where in the file they are, are left out"
+    assert notes == (line,)
+    found = decode(data, "a.tif")
+    assert not exif.has_maker_notes(found.metadata.exif)
+    assert b"Maker" in found.metadata.exif
+    assert struct.pack("<II", 1, 60) in found.metadata.exif
+    data, notes = encode(image, known("jpeg"))
+    assert notes == ()
+    assert exif.has_maker_notes(decode(data, "a.jpg").metadata.exif)

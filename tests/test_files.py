@@ -1,7 +1,9 @@
 """Files to images and back: what is read, what is lost on writing, and that writing is whole."""
 
+import contextlib
 import os
 import resource
+import subprocess
 import threading
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from reference import (
 )
 from support import PHOTOS, picture, pixels
 
+from imgfx import files
 from imgfx.errors import DecodeError, EncodeError, ImgfxError
 from imgfx.files import (
     decode,
@@ -402,3 +405,32 @@ def test_nothing_is_written_when_the_format_cannot_hold_the_image(tmp_path):
 def test_notes_of_writing_are_answered(tmp_path):
     notes = write_image(tmp_path / "out.jpg", image_of(pixels(8, 8, 4)), quality=50)
     assert notes == ("jpeg cannot hold alpha; laid over white",)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without an end")
+def test_a_device_without_an_end_is_refused():
+    with pytest.raises(DecodeError, match="not an image of a known format"):
+        read_image(Path("/dev/zero"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_comes_from_a_named_pipe_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "most_bytes", lambda _pixels: 1 << 18)
+    data = encode(image_of(pixels(9, 10)), known("png"))[0]
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for more, refused in ((0, False), (1 << 19, True)):
+        writer = subprocess.Popen(["sh", "-c", f"cat > {path} 2>&1"], stdin=subprocess.PIPE)
+        threading.Thread(target=lambda w=writer, m=more: fed(w, data + bytes(m))).start()
+        if refused:
+            with pytest.raises(DecodeError, match="--max-pixels raises it"):
+                read_image(path, 1000)
+        else:
+            assert read_image(path, 1000).height == 9
+        writer.wait()
+
+
+def fed(writer, data):
+    """Gives a process its input, as far as it takes it."""
+    with contextlib.suppress(BrokenPipeError):
+        writer.communicate(data)

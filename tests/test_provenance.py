@@ -330,8 +330,8 @@ def test_another_process_has_the_plugins_of_the_folders_that_were_named(folder):
         "target": "x.png", "format_name": None, "quality": None, "fps": None, "overwrite": False,
     }  # fmt: skip
     plan = Blueprint(
-        [Part("plug/turn.py:turn", {})], Part("imgfx:save", save), Settings(device="cpu", engine="torch"),
-        folder, registry.folders,
+        [Part("plug/turn.py:turn", {})], Part("imgfx:save", save),
+        Settings(device="cpu", engine="torch"), folder, registry.folders,
     )  # fmt: skip
     maker = Maker(pickle.loads(pickle.dumps(plan)))
     made = maker(Item("a.png", lambda: None, "a"), 0, lambda: read_image(Path("a.png")))

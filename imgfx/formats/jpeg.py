@@ -25,6 +25,7 @@ _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_BOXES, _CREDENTIALS = b"JP", b"c2pa"
 _RECORD = 0x0404
 """Photoshop's number for an IPTC-IIM record."""
 _EXTENDED = b"xmpNote:HasExtendedXMP="
@@ -99,6 +100,7 @@ class _Found:
     profile: dict[int, bytes] = field(default_factory=dict)
     resources: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
+    credentials: bool = False
 
     def see(self, marker: int, payload: bytes) -> None:
         """A segment."""
@@ -112,6 +114,8 @@ class _Found:
             self.resources.append(payload[len(_PHOTOSHOP) :])
         elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
             self.profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
+        elif marker == 0xEB and payload.startswith(_BOXES) and _CREDENTIALS in payload:
+            self.credentials = True
         elif marker == _COMMENT and payload.strip(b"\0 \r\n\t"):
             self.comments.append(payload)
 
@@ -123,6 +127,8 @@ class _Found:
         if len(kept) < len(set(texts)):
             odd = next(text for text in texts if "\0" in text)
             notes.append(f"its comment ({_shortened(odd)}) is left out")
+        if self.credentials:
+            notes.append("its content credentials (C2PA), which are of other pixels, are left out")
         xmp = self.xmp
         if xmp and _EXTENDED in xmp:
             # What it points to is scattered over segments, and is mostly a depth map or a second

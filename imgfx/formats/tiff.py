@@ -11,7 +11,6 @@ Source: TIFF 6.0 sections 2, 8 and 18; ICC.1 annex B.3; XMP part 3 section 3.4.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,21 @@ from imgfx.exif import (
     read_directory,
     resolution_entries,
     resolution_of,
+    take_maker_notes,
     write_directory,
 )
 from imgfx.formats._common import CMYK, DamagedError, Inspection
+from imgfx.formats._tiff_layout import (
+    FLOAT,
+    PREMULTIPLIED,
+    SEPARATED,
+    STRAIGHT,
+    UNSIGNED,
+    UNSPECIFIED,
+    WHITE_IS_ZERO,
+    YCBCR,
+    Layout,
+)
 from imgfx.formats._tiff_parts import Part, Shape, is_checked, parts_of
 from imgfx.image import Metadata
 from imgfx.texts import named
@@ -47,15 +58,6 @@ _DESCRIPTIVE = {*_NAMES, *_RATINGS, *_WINDOWS, ORIENTATION}
 """Tags of the first directory that describe the picture, not its storage."""
 _EXTRA_SAMPLES = 338
 _SIZE, _TILE, _ROWS, _COMPRESSION = (256, 257), (322, 323), 278, 259
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
-"""Samples a pixel, without extra ones, by PhotometricInterpretation; the others, CIELab and
-LogLuv, the decoder turns to colours of its own."""
-_UNSIGNED, _FLOAT, _VOID = 1, 3, 4
-_BITS = {_UNSIGNED: (1, 8, 10, 12, 14, 16), _VOID: (1, 8, 10, 12, 14, 16), _FLOAT: (32, 64)}
-_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2
-_NO_GRAY_ALPHA = "the alpha or other channels of a gray TIFF cannot be read; left out"
-_NO_ALPHA = "its fourth channel is not marked as alpha; left out"
 _SUBFILE, _REDUCED = 254, 1
 _BRANCHES = 330
 _NO_BRANCHES = "the pictures below its first one (SubIFDs) are not read"
@@ -63,6 +65,7 @@ _DNG = 50706
 """The tag that makes a file one of Adobe's raw files."""
 _CANON, _CANON_OFFSET = b"CR", 16
 """What stands behind the header of Canon's, and where their first directory is."""
+MAKER_NOTES = "the camera's own notes, which say where in the file they are, are left out"
 _MOST_FRAMES = 100_000
 _STORAGE = {
     254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282,
@@ -78,55 +81,6 @@ _OWNERS = {
     **dict.fromkeys((301, 318, 319), "colour"),
 }
 """What notes call the tags of others."""
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How the samples of the first picture are stored."""
-
-    photometric: int | None
-    kind: int
-    bits: int
-    samples: int
-    separate: bool
-    """Each channel is stored for itself."""
-    extra: int
-    """What the first extra sample is; straight alpha where the file does not say."""
-
-    @property
-    def extras(self) -> int:
-        """Samples a pixel that are no colour."""
-        return self.samples - _COLOURS.get(self.photometric or 0, self.samples)
-
-    @property
-    def is_gray(self) -> bool:
-        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-
-    @property
-    def unsupported(self) -> str | None:
-        """What the decoder cannot read, or reads as something else."""
-        if self.photometric not in _COLOURS:
-            return f"of photometric interpretation {self.photometric}"
-        if self.bits not in _BITS.get(self.kind, ()):
-            kind = {_UNSIGNED: "integer", _FLOAT: "float"}.get(self.kind, "signed or complex")
-            return f"with {self.bits}-bit {kind} samples"
-        if self.extras < 0:
-            return f"of photometric interpretation {self.photometric} with {self.samples} channels"
-        if self.separate and self.samples > 1 and self.bits > 8:
-            return f"with {self.bits}-bit channels stored apart"
-        if self.is_gray and self.extras and self.bits > 8:
-            return f"with {self.bits}-bit gray and further channels"
-        if self.photometric in (_PALETTE, _CMYK, _YCBCR) and self.bits > 8:
-            names = {_PALETTE: "palette", _CMYK: "CMYK", _YCBCR: "YCbCr"}
-            return f"of {names[self.photometric]} with {self.bits} bits"
-        return None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the picture is left out."""
-        if self.is_gray and self.extras:
-            return (_NO_GRAY_ALPHA,)
-        return (_NO_ALPHA,) if self.photometric == _RGB and self.extra == _UNSPECIFIED else ()
 
 
 def _order(data: bytes) -> str:
@@ -180,8 +134,10 @@ def inspect(data: bytes) -> Inspection:
     described = Directory(
         {tag: entry for tag, entry in entries.items() if tag in _DESCRIPTIVE}, directory.children
     )
+    moved = take_maker_notes(described)
     wanted = bool(described.children) or bool(described.entries)
-    notes = (*layout.notes, *((CMYK,) if layout.photometric == _CMYK else ()), *_lost(entries))
+    notes = (*layout.notes, *((CMYK,) if layout.photometric == SEPARATED else ()), *_lost(entries))
+    notes = (*notes, MAKER_NOTES) if moved else notes
     return Inspection(
         width,
         height,
@@ -194,7 +150,7 @@ def inspect(data: bytes) -> Inspection:
         ),
         frames=len(seen) - 1,
         # The decoder turns CMYK to RGB with a fourth channel.
-        opaque=layout.photometric == _CMYK or layout.extra == _UNSPECIFIED,
+        opaque=layout.photometric == SEPARATED or layout.extra == UNSPECIFIED,
         others=(_NO_BRANCHES,) if _BRANCHES in entries else (),
         notes=notes,
         largest_part=_tile(entries, order),
@@ -240,19 +196,19 @@ def _tile(entries: dict[int, Entry], order: str) -> int:
     return across * down
 
 
-def _layout(entries: dict[int, Entry], order: str) -> _Layout:
+def _layout(entries: dict[int, Entry], order: str) -> Layout:
     def value(tag: int, default: int) -> int:
         found = number(entries.get(tag), order)
         return default if found is None else found
 
     bits = _numbers(entries[258], order) if 258 in entries else (1,)
-    return _Layout(
+    return Layout(
         photometric=number(entries.get(262), order),
-        kind=value(339, _UNSIGNED),
+        kind=value(339, UNSIGNED),
         bits=bits[0] if len(set(bits)) == 1 else 0,
         samples=value(277, 1),
         separate=value(284, 1) == 2,
-        extra=value(_EXTRA_SAMPLES, _STRAIGHT),
+        extra=value(_EXTRA_SAMPLES, STRAIGHT),
     )
 
 
@@ -288,7 +244,7 @@ def neutral(data: bytes) -> bytes:
         if tag == ORIENTATION and kind in INTEGERS:  # longer lists the decoder does not heed
             struct.pack_into(order + INTEGERS[kind], patched, position + 8, 1)
         elif tag == _EXTRA_SAMPLES and kind == 3 and many <= 2:
-            struct.pack_into(order + "HH", patched, position + 8, _UNSPECIFIED, _UNSPECIFIED)
+            struct.pack_into(order + "HH", patched, position + 8, UNSPECIFIED, UNSPECIFIED)
         elif tag == _ROWS and kind in (3, 4) and many == 1:
             code = "H" if kind == 3 else "I"
             (rows,) = struct.unpack_from(order + code, data, position + 8)
@@ -306,7 +262,7 @@ def parts(data: bytes) -> tuple[int, list[Part]]:
     entries = directory.entries
     compression = number(entries.get(_COMPRESSION), order) or 1
     layout = _layout(entries, order)
-    if not is_checked(compression) or layout.photometric == _YCBCR:
+    if not is_checked(compression) or layout.photometric == YCBCR:
         return compression, []
     tiled = any(tag in entries for tag in _TILE)
     starts, lengths = (324, 325) if tiled else (273, 279)
@@ -337,9 +293,9 @@ def mended(samples: npt.NDArray[Any], data: bytes) -> npt.NDArray[Any]:
         raise DamagedError(f"a TIFF with {layout.bits}-bit samples of this kind is not supported")
     if samples.dtype == np.uint16 and 8 < layout.bits < 16:
         samples = samples | samples >> layout.bits  # shifted up only, white would not be white
-    if layout.photometric == _WHITE_IS_ZERO and layout.bits > 8:
-        samples = (1 if layout.kind == _FLOAT else np.iinfo(samples.dtype).max) - samples
-    if layout.extra == _PREMULTIPLIED and samples.shape[2] == 4:
+    if layout.photometric == WHITE_IS_ZERO and layout.bits > 8:
+        samples = (1 if layout.kind == FLOAT else np.iinfo(samples.dtype).max) - samples
+    if layout.extra == PREMULTIPLIED and samples.shape[2] == 4:
         samples = _divided_by_alpha(samples)
     return samples
 
@@ -364,7 +320,7 @@ def attach(data: bytes, metadata: Metadata, *, alpha: bool) -> bytes:
     order, _, directory = _first(data)
     entries = directory.entries
     if alpha:
-        entries[_EXTRA_SAMPLES] = Entry(3, 1, struct.pack(order + "H", _STRAIGHT))
+        entries[_EXTRA_SAMPLES] = Entry(3, 1, struct.pack(order + "H", STRAIGHT))
     if metadata.exif:
         _merge_exif(directory, metadata.exif, order)
     if metadata.xmp:
@@ -387,6 +343,7 @@ def _merge_exif(directory: Directory, exif: bytes, order: str) -> None:
         return
     found = read_directory(exif, source, first_offset(exif, source))
     found = found if source == order else _swapped(found)
+    take_maker_notes(found)
     for tag, entry in found.entries.items():
         if tag in _DESCRIPTIVE:
             directory.entries[tag] = entry

@@ -449,3 +449,13 @@ def test_damaged_tables_and_frames_are_refused_or_still_a_picture(data):
     for _ in range(data.draw(st.integers(1, 4))):
         file[data.draw(st.integers(2, head))] = data.draw(st.integers(0, 255))
     decoded_or_refused(bytes(file), "a.jpg")
+
+
+def test_content_credentials_are_told():
+    data = pillow_file(pixels(8, 9), "JPEG")
+    payload = b"JP\0\1\0\0\0\1" + b"....jumb....jumdc2pa"
+    signed = data[:2] + b"\xff\xeb" + struct.pack(">H", len(payload) + 2) + payload + data[2:]
+    assert decode(data, "a.jpg").notes == ()
+    assert decode(signed, "a.jpg").notes == (
+        "its content credentials (C2PA), which are of other pixels, are left out",
+    )
