@@ -88,7 +88,8 @@ def check_lengths(compression: int, parts: list[Part]) -> None:
     Raises:
         DamagedError: one is too short, or its checksum is wrong.
     """
-    if compression == _PLAIN and any(len(part.data) < part.rows * part.row for part in parts):
+    # Of a length of zero, as some writers leave it, libtiff makes one.
+    if compression == _PLAIN and any(0 < len(p.data) < p.rows * p.row for p in parts):
         raise DamagedError("truncated TIFF: a strip or tile is too short")
     if compression in _DEFLATED and not all(map(_inflates, parts)):
         raise DamagedError("damaged TIFF: a strip or tile cannot be decompressed")
