@@ -28,6 +28,8 @@ def card_text(run: Run, finished: bool) -> str:
     caution = f"\n**Limits.** {plan.model.caution}\n" if plan.model.caution else ""
     taught = f"| taught by | {facts['teachers']} |\n" if facts.get("teachers") else ""
     origin = f"| began with | {facts['origin']} |\n" if facts.get("origin") else ""
+    # A generator has no surroundings to look at.
+    sees = "" if plan.spec.latent else f"| sees | {_seen(run)} |\n"
     options = ", ".join(f"{k} {v}" for k, v in sorted(plan.spec.options.items()))
     return f"""# {plan.model.name}
 
@@ -36,8 +38,7 @@ def card_text(run: Run, finished: bool) -> str:
 | | |
 |---|---|
 | architecture | `{plan.spec.architecture}`: {options} |
-| sees | {plan.spec.halo} pixels to each side by its layers{_measured(run)} |
-| parameters | {sum(p.numel() for p in run.learner.average.parameters()):,} |
+{sees}| parameters | {sum(p.numel() for p in run.learner.average.parameters()):,} |
 | data | {facts["data"]} |
 | licence of the data | {facts["licence"] or _UNSTATED} |
 {origin}{taught}| steps | {int(facts["steps"]):,} of {facts["batch"]} examples each, {end} |
@@ -59,8 +60,9 @@ Made by
 """
 
 
-def _measured(run: Run) -> str:
-    return f", {run.reach} by measurement" if run.reach else ""
+def _seen(run: Run) -> str:
+    measured = f", {run.reach} by measurement" if run.reach else ""
+    return f"{run.plan.spec.halo} pixels to each side by its layers{measured}"
 
 
 def _figure(value: float | None) -> str:

@@ -83,7 +83,7 @@ def test_1_a_minibatch_of_originals_is_taken_from_the_data(learner):
     training = np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     held_out = training + 100
     networks = learner.networks["generator"], learner.networks["discriminator"]
-    task = GanTask(*networks, training, held_out, Variant(4, 2), batch_size=64, data="here")
+    task = GanTask(*networks, training, held_out, Variant(4, 2, 0.5), batch_size=64, data="here")
     batch = task.batch(np.random.default_rng(0))
     assert batch["originals"].shape == (64, 1, 8, 8)
     assert batch["originals"].dtype == batch["latents"].dtype == np.float32
