@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -49,8 +49,11 @@ class Teller:
     message of the whole run, and is not said twice.
     """
 
-    def __init__(self, settings: Settings, progress: Progress, report: Report) -> None:
-        self._settings, self._progress, self._report = settings, progress, report
+    def __init__(
+        self, settings: Settings, progress: Progress, is_interrupted: Callable[[], bool]
+    ) -> None:
+        self._settings, self._progress = settings, progress
+        self._is_interrupted = is_interrupted
         self._told = 0
         self._held: str | None = None
 
@@ -82,7 +85,7 @@ class Teller:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None or self._report.stopped:
+        if error is not None or self._is_interrupted():
             self._release()
 
 
@@ -160,7 +163,7 @@ def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain
 
 def _raise_for_interrupt(report: Report, stop: Interrupts | None, *, journaled: bool) -> None:
     """Turns an interrupt that left images undone into an exit code; else all is as usual."""
-    if stop is None or stop.came is None or not report.stopped:
+    if stop is None or not _is_broken_off(report, stop):
         return
     again = ", the same command goes on" if journaled else ""
     tell(f"interrupted; {_count(report)}{again}")
@@ -217,10 +220,15 @@ def _run(runner: ChainRunner, work: Work, session: Session) -> None:
     settings, images = work.settings, work.chain.items.count
     with (
         Progress(images, quiet=settings.quiet) as progress,
-        Teller(settings, progress, work.report) as teller,
+        Teller(settings, progress, lambda: _is_broken_off(work.report, work.interrupts)) as teller,
     ):
         session.watch = progress.tiles
         runner.run(replace(work, observe=teller))
+
+
+def _is_broken_off(report: Report, interrupts: Interrupts | None) -> bool:
+    """Whether an interrupt has left images undone."""
+    return report.stopped and interrupts is not None and interrupts.came is not None
 
 
 def _count(report: Report) -> str:

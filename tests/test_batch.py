@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from support import PROGRAM, pixels
 
+from imgfx.batch import Teller
 from imgfx.journal import NAME
+from imgfx.outcomes import Outcome
+from imgfx.progress import Progress
+from imgfx.settings import Settings
 from imgfx.streams import split
 from imgfx.weights import load_weights
 
@@ -573,3 +577,14 @@ def test_the_working_folder_may_be_gone(folder, tmp_path):
     ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert (folder / "o.png").exists()
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_the_first_failure_is_said_by_whoever_says_it_last(capfd, is_interrupted):
+    with (
+        Progress(3, quiet=True) as progress,
+        Teller(Settings(), progress, lambda: is_interrupted) as teller,
+    ):
+        teller(Outcome("a.png", None, 0, error="a.png: broken"))
+    # Without an interrupt it becomes the message of the run.
+    assert capfd.readouterr().err == ("imgfx: error: a.png: broken\n" if is_interrupted else "")
