@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from imgfx.session import Session
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Chain:
     """A source, filters and a sink, in order."""
@@ -90,10 +86,9 @@ class StartedChain:
     ) -> Report:
         """Runs all images through and answers what became of them.
 
-        At most `jobs` images are decoded ahead and `jobs` are being encoded; they are written in
-        order. Of a stream, whose images may come slowly, each is written before the next is waited
-        for. Where the filters take several small images at a time, threads filter and encode one
-        each. One image's failure is its own, unless `stop_on_error`.
+        At most `jobs` images are decoded ahead and `jobs` are being encoded; all are written in
+        order. Of a stream each is written before the next, which may be slow, is waited for. Small
+        images go through the filters in several threads, where these take them.
 
         Args:
             jobs: threads beside this one.
@@ -108,7 +103,6 @@ class StartedChain:
         """
         report = Report() if report is None else report
         ahead = 0 if self.items.count is None else jobs
-
         places: list[int] = []
 
         def settle(index: int, outcome: Outcome) -> bool:
@@ -117,7 +111,6 @@ class StartedChain:
             observe(outcome)
             return ended
 
-        stop = interrupts or _never
         left = left_of(enumerate(self._announced(interrupts)), ledger, settle)
         with (
             ThreadPoolExecutor(max_workers=max(1, jobs)) as pool,
@@ -127,12 +120,11 @@ class StartedChain:
             most = ahead + workers.threads - 1
             try:
                 for index, item, loading in loaded_ahead(pool, left, ahead):
-                    if stop():
+                    if interrupts is not None and interrupts():
                         report.stopped = True
                         waiting = deque(w for w in waiting if not workers.took_back(w[2]))
                         break
-                    making = self._begun(index, item, loading, pool, workers)
-                    waiting.append((index, item, making))
+                    waiting.append((index, item, self._begun(index, item, loading, pool, workers)))
                     if len(waiting) > most and settle(*self._placed(*waiting.popleft(), ledger)):
                         return report
                 while waiting:

@@ -100,8 +100,7 @@ def _pass_over(buffer: Buffer, large: LargeError) -> None:
             buffer.pass_over(12 + size)
             if kind == b"IEND":
                 return
-    known = sniff(bytes(buffer.data[:16]))
-    if known is not None and known.name not in DELIMITED:
+    if reaches_to_the_end(bytes(buffer.data[:16])):
         buffer.drain()  # what is found in it are pictures of its own
         return
     found = _next_beginning(buffer, LostError())

@@ -518,3 +518,11 @@ def test_a_picture_within_a_tiff_that_is_too_large_is_no_item():
     (item,) = split(io.BytesIO(large + ITEMS["png"]), 1000)
     with pytest.raises(DecodeError, match="more than the limit"):
         decode(item, "a.tif", most_pixels=1000)
+
+
+def test_an_image_behind_an_avif_that_is_too_large_is_found():
+    large, small = pillow_file(pixels(40, 50), "AVIF"), ITEMS["png"]
+    first, second = split(io.BytesIO(large + small), 1000)
+    with pytest.raises(DecodeError, match="more than the limit"):
+        decode(first, "a.avif", most_pixels=1000)
+    assert second == small
