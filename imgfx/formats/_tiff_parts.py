@@ -34,7 +34,8 @@ def is_checked(compression: int) -> bool:
 class Part:
     """A strip, or a tile."""
 
-    data: bytes
+    data: memoryview
+    """Of the file, which is not copied."""
     rows: int
     row: int
     """Bytes of a row of its samples."""
@@ -76,8 +77,9 @@ def parts_of(data: bytes, places: list[tuple[int, int]], shape: Shape) -> list[P
     wanted = list(shape.rows_and_bytes())
     if len(places) < len(wanted):
         raise DamagedError("truncated TIFF: some of its strips or tiles are missing")
+    view = memoryview(data)
     return [
-        Part(data[start : start + length], rows, row)
+        Part(view[start : start + length], rows, row)
         for (start, length), (rows, row) in zip(places, wanted, strict=False)
     ]
 
@@ -96,7 +98,8 @@ def check_lengths(compression: int, parts: list[Part]) -> None:
 
 
 def _inflates(part: Part) -> bool:
-    inflating, left, most = zlib.decompressobj(), part.data, part.rows * part.row
+    inflating, most = zlib.decompressobj(), part.rows * part.row
+    left: bytes | memoryview = part.data
     done = 0
     try:
         while left and not inflating.eof and done <= most:
