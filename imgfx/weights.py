@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,14 @@ import numpy.typing as npt
 from imgfx.atomic import write_whole
 from imgfx.errors import WeightsError
 from imgfx.model import Model, ModelSpec
+from imgfx.stored import Bytes, StoredTensors, bytes_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 _FORMAT = "imgfx-weights-1"
 
-Tensors = dict[str, npt.NDArray[np.float32]]
+Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,18 @@ class Weights:
 
 def _digest(model: str, spec: ModelSpec, tensors: Tensors) -> str:
     total = hashlib.sha256(f"{model}\n{spec.to_json()}\n".encode())
-    for name in sorted(tensors):
-        total.update(f"{name} {tensors[name].shape}\n".encode())
-        total.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
+    for name, shape, pieces in _contents(tensors):
+        total.update(f"{name} {shape}\n".encode())
+        for piece in pieces:
+            total.update(piece.data)
     return total.hexdigest()
+
+
+def _contents(tensors: Tensors) -> Iterable[tuple[str, tuple[int, ...], Iterable[Bytes]]]:
+    """See `StoredTensors.contents`."""
+    if isinstance(tensors, StoredTensors):
+        return tensors.contents()
+    return ((name, tensors[name].shape, [bytes_of(tensors[name])]) for name in sorted(tensors))
 
 
 def save_weights(path: Path, weights: Weights) -> None:
@@ -67,34 +76,33 @@ def save_weights(path: Path, weights: Weights) -> None:
         "sha256": weights.digest,
     }
     try:
-        write_whole(path, save(weights.tensors, metadata=header))
+        write_whole(path, save(dict(weights.tensors), metadata=header))
     except OSError as error:
         raise WeightsError(f"{path}: cannot write the weights: {error.strerror}") from error
 
 
 def load_weights(path: Path) -> Weights:
-    """The weights of a file, checked against their digest.
+    """The weights of a file, checked against their digest; tensors are read when they are needed.
 
     Raises:
         WeightsError: the file is missing, damaged, tampered with, or not of imgfx.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = StoredTensors(path)
+        weights = _from_header(path, tensors.header, tensors)
+        sound = weights.digest == tensors.header.get("sha256")
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: no such weights file") from error
     except (SafetensorError, OSError, TypeError) as error:  # the last: types numpy has not
         raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
-    weights = _from_header(path, header, tensors)
-    if weights.digest != header.get("sha256"):
+    if not sound:
         raise WeightsError(f"{path}: damaged: its content does not match its sha256")
     return weights
 
 
-def _from_header(path: Path, header: dict[str, str], tensors: Tensors) -> Weights:
+def _from_header(path: Path, header: Mapping[str, str], tensors: Tensors) -> Weights:
     if header.get("format") != _FORMAT:
         raise WeightsError(f"{path}: not written by `imgfx train` (no {_FORMAT} header)")
     try:

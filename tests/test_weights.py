@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from imgfx.errors import WeightsError
-from imgfx.weights import load_weights, network_from_weights, save_weights, weights_from_network
+from imgfx.weights import (
+    Weights,
+    load_weights,
+    network_from_weights,
+    save_weights,
+    weights_from_network,
+)
 from imgfx_denoise_ae.model import MODEL as DENOISE
 from imgfx_denoise_ae.model import denoise_spec
 from imgfx_superres_rednet.model import MODEL as REDNET
@@ -58,6 +64,34 @@ def test_every_flipped_bit_is_noticed(saved, place):
         message = f"{saved}: steps {weights.training.get('steps')}"
     assert str(saved) in message
     assert not message.endswith("steps 7")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_the_digest_of_a_file_is_that_of_its_tensors(tmp_path, kind):
+    rng = np.random.default_rng(2)
+    large = rng.random((3, 1, 90_001)).astype(kind)  # more than is read at a time
+    tensors = {"large": large, "none": large[:0], "one": np.asarray(large[0, 0, 0])}
+    path = tmp_path / "w.safetensors"
+    save_weights(path, Weights(SMALL, tensors))
+    loaded = load_weights(path)
+    assert loaded.digest == Weights(SMALL, tensors).digest
+    assert loaded.tensors.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(loaded.tensors[name], value)
+
+
+def test_a_file_that_is_replaced_before_it_is_read_is_refused(saved):
+    weights = load_weights(saved)
+    save_weights(saved, replace(weights, training={"steps": "8"}, tensors=dict(weights.tensors)))
+    assert load_weights(saved).digest == weights.digest
+    weights = load_weights(saved)
+    changed = {name: value + 1 for name, value in load_weights(saved).tensors.items()}
+    save_weights(saved, replace(weights, tensors=changed))
+    with pytest.raises(WeightsError, match=r"small\.safetensors: was changed while it was in use"):
+        network_from_weights(REDNET, weights, saved)
+    saved.unlink()
+    with pytest.raises(WeightsError, match=r"small\.safetensors: cannot be read any more"):
+        network_from_weights(REDNET, weights, saved)
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])

@@ -194,7 +194,9 @@ def _read(path: Path) -> Entry | None:
         if os.name == "posix" and state.st_mode & _OTHERS_WRITE:
             return None
         with path.open("rb") as file:
-            magic, head, blob = file.read(len(_MAGIC)), file.readline(), file.read()
+            magic, head = file.read(len(_MAGIC)), file.readline()
+            # As many bytes as there are: without the number it asks for new memory time and again.
+            blob = file.read(state.st_size - file.tell())
         header: Mapping[str, object] = json.loads(head)
         if magic != _MAGIC or header["sha256"] != hashlib.sha256(blob).hexdigest():
             return None
