@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import queue
-import threading
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +83,9 @@ class _Compiler:
 
     def version(self) -> str:
         """See `Compiler`."""
-        return version("openvino")
+        import openvino
+
+        return str(openvino.__version__)
 
     def hardware(self) -> str:
         """See `Compiler`."""
@@ -125,10 +125,6 @@ class _Compiler:
 class _Program:
     """See `Program`. May be called from several threads; each call has a request of its own."""
 
-    _first = threading.Lock()
-    """Held by the first call of the process."""
-    _ready = False
-
     def __init__(self, compiled: openvino.CompiledModel, at_once: int) -> None:
         self._closed = False
         self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
@@ -137,17 +133,6 @@ class _Program:
 
     def __call__(self, batch: Float) -> Float:
         """See `Program`."""
-        if _Program._ready:
-            return self._run(batch)
-        # OpenVINO's binding asks for NumPy's functions when it first needs them, and lets go of
-        # Python's lock in the middle: a second thread that comes then waits for the first with
-        # that lock held, for ever (openvino 2026.4).
-        with _Program._first:
-            result = self._run(batch)
-            _Program._ready = True
-        return result
-
-    def _run(self, batch: Float) -> Float:
         if self._closed:
             raise EngineError("OpenVINO: this network has been closed")
         request = self._idle.get()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import openvino
@@ -14,9 +17,11 @@ if TYPE_CHECKING:
 _CONVERTER = "openvino.tools.ovc"
 
 
-@cache
+_starting = threading.Lock()
+
+
 def the_core() -> openvino.Core:
-    """The one core of this process.
+    """The one core of this process; from then on several threads may use OpenVINO.
 
     Each core gives the thread that first uses it a stack for signal handlers, and sets back the
     one from before when it goes. Cores that go in the order they came leave a stack that is
@@ -25,7 +30,18 @@ def the_core() -> openvino.Core:
     Raises:
         ImportError, OSError, RuntimeError, AttributeError: OpenVINO does not start.
     """
-    core: openvino.Core = openvino_alone().Core()
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> openvino.Core:
+    library = openvino_alone()
+    # OpenVINO's binding asks for NumPy's functions when it first needs them, and lets go of
+    # Python's lock in the middle: a second thread that comes then waits for the first with that
+    # lock held, for ever (openvino 2026.4). Here there is no second one.
+    _ = library.Tensor(np.zeros(1, np.float32)).data
+    core: openvino.Core = library.Core()
     return core
 
 
