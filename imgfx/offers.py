@@ -14,12 +14,12 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from imgfx.hookspecs import API_VERSION, GROUPS, KINDS, PROJECT
+from imgfx.installed import NAMELESS, Point, canonical, installed_points
 
 PACKAGES = "IMGFX_PLUGINS"
 """Environment: the only packages whose plugins are found, by commas; empty for none but ours."""
@@ -27,7 +27,6 @@ FOLDER = "IMGFX_PLUGINS_DIR"
 """Environment: what --plugins-dir names."""
 
 STAGE_KINDS = ("source", "filter", "sink")
-_NAMELESS = "unknown package"
 _KINDS = {group.rpartition(".")[0]: kind for kind, group in GROUPS.items()}
 _GROUP = re.compile(r"(imgfx\.[a-z]+)\.v(\d+)")
 MAKERS = {
@@ -49,7 +48,7 @@ class Offer:
     """What users type."""
     kind: str
     """source, filter, sink, command, model, engine or runner."""
-    entry_point: EntryPoint
+    entry_point: Point
     """Where it is: the module's name, and the package; of a file, made up."""
     version: int = API_VERSION
     """Of the plugin API that it was written for."""
@@ -61,12 +60,14 @@ class Offer:
         """The distribution it comes from; of a file its path."""
         if self.file is not None:
             return str(self.file)
-        return _name_and_version(self.entry_point.dist)[0]
+        package = self.entry_point.package
+        return NAMELESS if package is None else package.name
 
     @cached_property
     def package_version(self) -> str:
         """The distribution's version; empty where there is none."""
-        return _name_and_version(self.entry_point.dist)[1]
+        package = self.entry_point.package
+        return "" if package is None else package.version
 
     @cached_property
     def edition(self) -> str:
@@ -104,28 +105,14 @@ class Offer:
         return self.entry_point.load() if self.file is None else _module_of(self.file)
 
 
-@cache
-def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
-    """Of a package, read once for all that it offers; its version is empty where none is known."""
-    if distribution is None:
-        return _NAMELESS, ""
-    try:
-        metadata = distribution.metadata
-        return metadata["Name"] or _NAMELESS, metadata["Version"] or ""
-    except Exception:  # as newer Pythons do where a failed uninstallation left no metadata
-        return _NAMELESS, ""
-
-
 def installed_offers() -> list[Offer]:
     """All that packages offer, for any version of the API, sorted by name; imports none of it."""
-    points = entry_points()
     found = []
-    for group in points.groups:
-        known = _GROUP.fullmatch(group)
+    for point in installed_points(_GROUP.fullmatch):
+        known = _GROUP.fullmatch(point.group)
         kind = _KINDS.get(known[1]) if known else None
         if known and kind:
-            version = int(known[2])
-            found += [Offer(p.name, kind, p, version) for p in points.select(group=group)]
+            found.append(Offer(point.name, kind, point, int(known[2])))
     place = {kind: number for number, kind in enumerate(KINDS)}
     return sorted(found, key=lambda o: (o.name, o.package, place[o.kind], o.version))
 
@@ -135,11 +122,11 @@ def allowed_offers(offers: Iterable[Offer]) -> tuple[list[Offer], list[Offer]]:
     text = os.environ.get(PACKAGES)
     if text is None:
         return list(offers), []
-    named = {_canonical(name) for name in text.split(",")}
+    named = {canonical(name) for name in text.split(",")}
     allowed: list[Offer] = []
     left_out: list[Offer] = []
     for offer in offers:
-        wanted = offer.bundled or _canonical(offer.package) in named
+        wanted = offer.bundled or canonical(offer.package) in named
         (allowed if wanted else left_out).append(offer)
     return allowed, left_out
 
@@ -151,11 +138,6 @@ def without_doubles(offers: Iterable[Offer]) -> list[Offer]:
         return offers
     ours = {(offer.package, offer.kind, offer.name) for offer in offers if offer.supported}
     return [o for o in offers if o.supported or (o.package, o.kind, o.name) not in ours]
-
-
-def _canonical(package: str) -> str:
-    """A package's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", package.strip()).lower()
 
 
 def offers_of_folder(folder: Path) -> list[Offer]:
@@ -175,7 +157,7 @@ def _offers_of_file(path: Path) -> Iterator[Offer]:
     except (OSError, SyntaxError, ValueError):
         named = []
     for name, kind in named or [(path.stem, "filter")]:
-        yield Offer(name, kind, EntryPoint(name, path.stem, GROUPS[kind]), file=path)
+        yield Offer(name, kind, Point(name, path.stem, GROUPS[kind]), file=path)
 
 
 def _named_in(tree: ast.Module) -> Iterator[tuple[str, str]]:

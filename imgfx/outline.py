@@ -100,8 +100,8 @@ def _command(
 def _sub_commands(trees: list[ast.Module], offer: Offer) -> dict[str, ast.FunctionDef]:
     """By name, the functions of a package that are made into commands and not offered as such."""
     functions = [n for tree in trees for n in tree.body if isinstance(n, ast.FunctionDef)]
-    distribution, group = offer.entry_point.dist, offer.entry_point.group
-    points = distribution.entry_points if distribution else ()
+    package, group = offer.entry_point.package, offer.entry_point.group
+    points = package.points() if package else ()
     offered = {point.name for point in points if point.group == group}
     named = {_inner_name(function): function for function in functions}
     return {name: function for name, function in named.items() if name and name not in offered}

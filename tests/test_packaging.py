@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import EntryPoint
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from support import ROOT, pixels, run_imgfx
 from imgfx import __version__
 from imgfx.engines.base import Engine
 from imgfx.hookspecs import GROUPS
+from imgfx.installed import Point
 from imgfx.model import Model
 from imgfx.offers import Offer
 from imgfx.plugins import Registry
@@ -22,7 +22,7 @@ from imgfx.runners import ChainRunner
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OFFERS = [
-    Offer(name, kind, EntryPoint(name, module, group))
+    Offer(name, kind, Point(name, module, group))
     for kind, group in GROUPS.items()
     for name, module in PROJECT["entry-points"].get(group, {}).items()
 ]

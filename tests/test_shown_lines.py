@@ -2,7 +2,6 @@
 
 import ast
 import tomllib
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from support_docs import PAGES, blocks, commands_in, mentioned, shown_lines
 from imgfx.chain import split_line
 from imgfx.cli import build_cli
 from imgfx.hookspecs import GROUPS
+from imgfx.installed import Point
 from imgfx.offers import Offer, installed_offers, offers_of_folder
 from imgfx.plugins import STAGE_KINDS, Registry
 
@@ -41,9 +41,7 @@ def offers_of_examples(patch):
         groups = tomllib.loads(project.read_text())["project"]["entry-points"]
         for kind, group in GROUPS.items():
             for name, module in groups.get(group, {}).items():
-                yield Offer(
-                    name, kind, EntryPoint(name, module, group), file=_file(project, module)
-                )
+                yield Offer(name, kind, Point(name, module, group), file=_file(project, module))
 
 
 def _file(project, module):

@@ -50,10 +50,10 @@ def listing(subject: Subject) -> Finding:
 
 def _needs_imgfx(offer: Offer) -> bool:
     """Whether an installed package says that it needs imgfx; files and imgfx itself need not."""
-    distribution = offer.entry_point.dist
-    if offer.bundled or offer.file is not None or distribution is None:
+    package = offer.entry_point.package
+    if offer.bundled or offer.file is not None or package is None:
         return True
-    return any(re.match(r"imgfx\b(?!-)", text) for text in distribution.requires or ())
+    return any(re.match(r"imgfx\b(?!-)", text) for text in package.distribution.requires or ())
 
 
 @dataclass(frozen=True)
