@@ -10,15 +10,33 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from imgfx.errors import ImgfxError
+
 if TYPE_CHECKING:
     from imgfx.ahead import Loading
     from imgfx.session import LoadedModel
+    from imgfx.stage import Items
 
 MOST_PIXELS = 1 << 19
 """Of an image that is run beside others. On two processors that gains a tenth at 320x240, nothing
 at 640x480; of more processors one image occupies fewer."""
 _FEWEST = 8
 """Images of a run that it pays for: what runs them is opened a second time."""
+
+
+def are_small(items: Items) -> bool:
+    """Whether a run will be of images side by side, as far as the first one's file tells."""
+    from imgfx.files import outline_of
+
+    if items.count is None or items.count < _FEWEST:
+        return False
+    first = next(iter(items))
+    try:
+        size = (0, 0) if first.path is None else outline_of(first.path).size
+    except ImgfxError:  # which is told when it is its turn
+        return False
+    return 0 < size[0] * size[1] <= MOST_PIXELS
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,12 +45,12 @@ T = TypeVar("T")
 class Workers:
     """The threads; none where there is but one image at a time.
 
-    What they run is opened when the first small image comes, beside it: until it is there, images
-    run one at a time.
+    What they run, if it has not been opened yet, is opened when the first small image comes, beside
+    it: until it is there, images run one at a time.
     """
 
     def __init__(
-        self, threads: int, pool: ThreadPoolExecutor, share: Callable[[], None] = lambda: None
+        self, threads: int, pool: ThreadPoolExecutor, share: Callable[[], None] | None = None
     ) -> None:
         self.threads = threads
         self._pool, self._share = pool, share
@@ -43,6 +61,8 @@ class Workers:
         """Whether an image, which is waited for, is for them."""
         if self.threads < 2 or loading.pixels > MOST_PIXELS:
             return False
+        if self._share is None:
+            return True
         if self._opening is None:
             self._opening = self._pool.submit(self._share)
         if not self._opening.done():
@@ -88,8 +108,13 @@ class Abreast:
             if threads == 1:
                 yield Workers(threads, pool)
                 return
+            share = partial(self._share, threads)
             try:
-                yield Workers(threads, pool, partial(self._share, threads))
+                if all(loaded.is_for_several for loaded in self.models):
+                    share()
+                    yield Workers(threads, pool)
+                else:
+                    yield Workers(threads, pool, share)
             finally:
                 self._ended.set()
                 for loaded in self.models:

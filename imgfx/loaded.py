@@ -46,6 +46,8 @@ class LoadedModel:
         settings: Settings,
         note: Say = lambda _text: None,
         watch: Progress = unwatched,
+        *,
+        for_several: bool = False,
     ) -> None:
         self.model, self.weights = model, weights
         self.spec: ModelSpec = weights.spec
@@ -54,8 +56,12 @@ class LoadedModel:
         self._turns = Turns()
         self._in_fp32_lock = threading.Lock()
         self._runner = runner
+        """What was opened first, for one thread or for several."""
+        self._alone: Runner | None = runner
         self._exact: Runner | None = None
         self._shared_runner: Runner | None = None
+        if for_several and self.at_once > 1:
+            self._alone, self._shared_runner = None, runner
         self._threads, self._broken_off = 1, False
         self._pixels = runner.memory // self._bytes_per_pixel()
 
@@ -81,6 +87,11 @@ class LoadedModel:
     def built(self) -> bool:
         """False where it would have to be compiled first, and a dry run does not."""
         return not isinstance(self._runner, Unbuilt)
+
+    @property
+    def is_for_several(self) -> bool:
+        """Whether nothing has to be opened before it is shared."""
+        return self._shared_runner is not None
 
     @property
     def at_once(self) -> int:
@@ -144,9 +155,10 @@ class LoadedModel:
                 return result.pixels
         with self._turns.alone():
             result = _Result(image, read, enlarge, self.spec, strength)  # once, for all tries
+            runner = self._for_one()
             while True:
                 try:
-                    self._run(self._runner, read, image, enlarge, conditions, result)
+                    self._run(runner, read, image, enlarge, conditions, result)
                 except OutOfMemoryError as error:
                     self._pixels = self._less(error)
                 except MemoryError:
@@ -159,6 +171,18 @@ class LoadedModel:
         """Whether other images may run at the same time: not those whose windows need memory."""
         pixels = enlarge**2 * image.height * image.width
         return self._threads > 1 and pixels <= min(MOST_PIXELS, self._pixels // self._threads)
+
+    def _for_one(self) -> Runner:
+        """What makes use of all processors for one image; opened when the first one needs it."""
+        if self._alone is None:
+            assert self._engine is not None
+            choice, settings = self.choice, self._settings
+            request = Request(
+                choice.device, choice.precision, self._note, settings.tile, settings.batch
+            )
+            with confined(f"engine {choice.engine!r}"):
+                self._alone = self._engine.open(self.model, self.weights, request)
+        return self._alone
 
     def _open_shared(self, threads: int) -> None:
         """Opens the network for several threads; if it cannot be, images go on running alone."""
@@ -236,7 +260,8 @@ class LoadedModel:
         # More than these no compiled engine takes at once where nothing else is asked for.
         most = self._settings.batch or max(AT_ONCE, self._runner.batch)
         with self._turns.alone():
-            parts = [self._runner(latents[k : k + most]) for k in range(0, len(latents), most)]
+            runner = self._for_one()
+            parts = [runner(latents[k : k + most]) for k in range(0, len(latents), most)]
         images = np.concatenate(parts)
         if not np.isfinite(images).all():
             raise ImageError(f"{self.model.name}: the network's output is not finite")
@@ -281,7 +306,7 @@ class LoadedModel:
 
     def close(self) -> None:
         """Frees the engines."""
-        for runner in (self._runner, self._exact, self._shared_runner):
+        for runner in (self._alone, self._exact, self._shared_runner):
             if runner is not None:
                 runner.close()
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imgfx.abreast import Abreast, Workers
+from imgfx.abreast import Abreast, Workers, are_small
 from imgfx.ahead import Loading, announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
@@ -42,8 +42,9 @@ class Chain:
         source: tuple[Items, Recorded | None] = started_stage(self.source, session)
         items, made = source
         before = len(session.asked)
-        filters = start_filters(self.filters, session)
         parallel = all(stage.parallel for stage in self.filters)
+        session.side_by_side = parallel and bool(self.filters) and are_small(items)
+        filters = start_filters(self.filters, session)
         abreast = Abreast(session.asked[before:] if parallel else ())
         record = recorder_of(filters, session, made)
         return StartedChain(items, filters, sink, self.source.name, record, abreast)

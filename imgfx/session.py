@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedModel", "Session", "no_engine"]
 
+_MANY = 1 << 10
+"""Threads, of which an engine takes as many as suit the machine."""
 Watch = Callable[[str, int, int], None]
 """Told of each image a network takes in several tiles: its name, how many are done, of how many."""
 
@@ -43,6 +45,8 @@ class Session:
         self.asked: list[LoadedModel] = []
         """What stages have asked for, in order; a model as often as it was asked for."""
         self.watch: Watch = lambda _model, _done, _of: None
+        self.side_by_side = False
+        """Whether what is opened will mostly run small images, several at a time."""
         self._engines, self._say = engines, say
         self.images_out = images_out
         """The descriptor that image bytes for stdout go to; None outside a command line."""
@@ -106,14 +110,15 @@ class Session:
 
     def _opened(self, model: Model, weights: Weights) -> LoadedModel:
         settings = self.settings
+        several = self.side_by_side and settings.tile is None and not settings.dry_run
         request = Request(
             settings.device, settings.precision, self.note, settings.tile, settings.batch,
-            build=not settings.dry_run,
+            build=not settings.dry_run, at_once=_MANY if several else 1,
         )  # fmt: skip
         engine, runner = open_engine(
             settings.engine, self._engines, self._engine_named, model, weights, request
         )
-        return self._loaded(model, weights, engine, runner, settings)
+        return self._loaded(model, weights, engine, runner, settings, several=several)
 
     def _loaded(
         self,
@@ -122,11 +127,15 @@ class Session:
         engine: Engine | None,
         runner: Runner,
         settings: Settings,
+        *,
+        several: bool = False,
     ) -> LoadedModel:
         def watch(done: int, of: int) -> None:
             self.watch(model.name, done, of)
 
-        return LoadedModel(model, weights, engine, runner, settings, self.note, watch)
+        return LoadedModel(
+            model, weights, engine, runner, settings, self.note, watch, for_several=several
+        )
 
     def note(self, text: str) -> None:
         """Says a line to the user, and keeps it for the report."""

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -155,6 +157,79 @@ def test_small_images_run_side_by_side_and_are_written_in_order(run):
     assert engine.opened == [(1, None), (3, None)]
     assert max(inside for _, _, inside, _ in engine.calls) == 3
     assert sum(at_once == 3 for _, at_once, _, _ in engine.calls) > 20
+
+
+@pytest.fixture
+def files(tmp_path):
+    """`files(sizes)`: items like those of `announced`, whose headers stand in files."""
+
+    def files(sizes):
+        for number, size in enumerate(sizes):
+            path = tmp_path / f"{number}.png"
+            cv2.imwrite(str(path), np.zeros((*size, 3), np.uint8))
+        items = announced(sizes, [])
+        return [replace(item, path=tmp_path / f"{n}.png") for n, item in enumerate(items)]
+
+    return files
+
+
+def test_where_the_first_file_is_small_only_what_runs_several_is_opened(run, files):
+    engine = Crowd()
+    _, written, _ = run(engine, [], items=ItemList(files([SMALL] * 20)))
+    check(written, range(20))
+    assert engine.opened == [(3, None)]
+    assert {at_once for _, at_once, _, _ in engine.calls} == {3}
+
+
+def test_a_large_image_among_small_ones_runs_on_all_processors(run, files):
+    engine = Crowd()
+    sizes = [SMALL, LARGE, *[SMALL] * 8, LARGE]
+    _, written, _ = run(engine, [], items=ItemList(files(sizes)))
+    check(written, range(11))
+    assert engine.opened == [(3, None), (1, None)]
+    for size, at_once, inside, thread in engine.calls:
+        if size[0] >= LARGE[0]:
+            assert (at_once, inside, thread) == (1, 1, threading.main_thread())
+
+
+@pytest.mark.parametrize(
+    ("how", "sizes"),
+    [({"tile": 8}, [SMALL] * 9), ({"parallel": False}, [SMALL] * 9), ({}, [SMALL] * 7),
+     ({}, [LARGE, *[SMALL] * 3, LARGE, LARGE, LARGE, LARGE])],
+    ids=["a tile", "not allowed", "few", "the first is large"],
+)  # fmt: skip
+def test_what_runs_one_image_is_opened_first_elsewhere(run, files, how, sizes):
+    engine = Crowd()
+    _, written, _ = run(engine, [], items=ItemList(files(sizes)), **how)
+    check(written, range(len(sizes)))
+    assert engine.opened[0] == (1, None)
+
+
+def test_a_first_file_that_is_damaged_decides_nothing(run, files):
+    engine = Crowd()
+    items = files([SMALL] * 9)
+    items[0].path.write_bytes(b"no image")
+    _, written, _ = run(engine, [], items=ItemList(items))
+    check(written, range(9))
+    assert engine.opened == [(1, None), (3, None)]
+
+
+@pytest.mark.parametrize("at_once", [None, 0, 1])
+def test_an_engine_that_takes_one_thread_is_asked_for_one(run, files, at_once):
+    engine = Crowd(at_once)
+    if at_once is None:
+        del engine.at_once
+    _, written, _ = run(engine, [], items=ItemList(files([SMALL] * 9)))
+    check(written, range(9))
+    assert engine.opened == [(1, None)]
+
+
+def test_a_network_for_several_that_fails_an_image_runs_it_alone(run, files):
+    engine = Crowd(short=True)
+    _, written, _ = run(engine, [], items=ItemList(files([SMALL] * 12)))
+    check(written, range(12))
+    assert engine.opened == [(3, None), (1, None)]
+    assert [inside for _, at_once, inside, _ in engine.calls if at_once == 1] == [1] * 12
 
 
 def test_images_do_not_wait_for_what_runs_several_to_be_opened(run):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from imgfx.engines.base import Engine, Request, Runner
+from imgfx.engines.base import Engine, ManyAtOnce, Request, Runner
 from imgfx.errors import EngineError, ImgfxError, surprise
 from imgfx.model import Model
 from imgfx.weights import Weights
@@ -36,18 +36,19 @@ def open_engine(
         engine_named: answers the engine of a name.
         model: to be run.
         weights: its parameters.
-        request: device and precision.
+        request: device and precision; of as many threads as the engine can make use of.
 
     Raises:
         EngineError: none can do it; the reason is the last one's.
     """
     if wanted != "auto":
         engine = engine_named(wanted)
-        return engine, engine.open(model, weights, request)
+        return engine, engine.open(model, weights, _within(request, engine))
     passed_over: list[EngineError] = []
     for engine, device in _candidates(names, engine_named, request.device):
         try:
-            runner = engine.open(model, weights, replace(request, device=device))
+            wish = replace(_within(request, engine), device=device)
+            runner = engine.open(model, weights, wish)
         except EngineError as error:
             passed_over.append(error)
             continue
@@ -62,6 +63,12 @@ def open_engine(
     if passed_over:
         raise passed_over[-1]
     raise EngineError(f"{model.name}: no engine is installed that runs on {request.device}")
+
+
+def _within(request: Request, engine: Engine) -> Request:
+    """With the threads that suit the engine."""
+    most = max(1, engine.at_once) if isinstance(engine, ManyAtOnce) else 1
+    return replace(request, at_once=min(request.at_once, most))
 
 
 def _candidates(
