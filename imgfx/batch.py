@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -152,6 +153,8 @@ def run_chain(
 
 def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain:
     """The chain, ready for its images, none of which is its own output or has another's target."""
+    if not settings.dry_run:  # which reads headers alone
+        import_module("imgfx.opencv")  # without it no image can be read or written
     started = chain.start(session)
     with confined(f"stage {chain.source.name!r}"):
         started = without_own_outputs(

@@ -7,9 +7,8 @@ checked before decoding, and every answer is checked.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -35,10 +34,11 @@ from imgfx.provenance import LONGEST
 from imgfx.settings import MEGAPIXELS
 from imgfx.xmp import without_provenance, without_riders
 
+if TYPE_CHECKING:
+    from imgfx.opencv import cv2
+
 MOST_PIXELS = round(MEGAPIXELS * 1_000_000)
 """Larger images are refused before anything is allocated for them, unless more is allowed."""
-
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it names no file; we do
 
 
 def decode(
@@ -105,6 +105,8 @@ def _samples(
     data: bytes, known: Format, inspection: Inspection
 ) -> tuple[npt.NDArray[Any], Inspection]:
     """(H, W, C) as stored, in RGB or RGBA order, and what the decoder says of the metadata."""
+    from imgfx.opencv import cv2
+
     if known.name in ("ppm", "pam"):
         return pnm.decode(data), inspection
     if known.name == "y4m":
@@ -149,6 +151,8 @@ def _check_parts(data: bytes, *, deep: bool) -> None:
     Raises:
         DamagedError: one is not.
     """
+    from imgfx.opencv import cv2
+
     compression, parts = tiff.parts(data)
     check_lengths(compression, parts)
     for probe in () if deep else probes(compression, parts):
@@ -161,6 +165,8 @@ def _check_parts(data: bytes, *, deep: bool) -> None:
 
 
 def _reason(error: cv2.error, name: str) -> DamagedError:
+    from imgfx.opencv import cv2
+
     if error.code == cv2.Error.STS_NO_MEM:
         return DamagedError("too little memory to decode it")
     if "CV_IO_MAX_IMAGE" in error.err:
@@ -187,6 +193,8 @@ def _known_depth(samples: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
 
 def rgb_from_bgr(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(H, W, C) with red and blue exchanged, so that it works both ways; gray as it is."""
+    from imgfx.opencv import cv2
+
     if samples.shape[2] == 3:
         return np.asarray(cv2.cvtColor(samples, cv2.COLOR_BGR2RGB))
     if samples.shape[2] == 4:

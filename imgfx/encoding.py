@@ -11,7 +11,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -170,6 +169,8 @@ def _encode_pixels(
     stream: bool,
     origin: str,
 ) -> bytes:
+    from imgfx.opencv import cv2
+
     if target.name == "avif" and samples.dtype == np.uint16:
         samples = np.rint(samples.astype(np.float32) * (4095 / 65535)).astype(np.uint16)
     kinds, parts = _for_codec(metadata) if target.name in ("webp", "avif") else ([], [])
@@ -184,6 +185,8 @@ def _encode_pixels(
 
 
 def _for_codec(metadata: Metadata) -> tuple[list[int], list[npt.NDArray[np.uint8]]]:
+    from imgfx.opencv import cv2
+
     found = {
         cv2.IMAGE_METADATA_EXIF: metadata.exif,
         cv2.IMAGE_METADATA_XMP: metadata.xmp,
@@ -196,6 +199,8 @@ def _for_codec(metadata: Metadata) -> tuple[list[int], list[npt.NDArray[np.uint8
 def _parameters(
     target: Format, samples: npt.NDArray[Any], quality: int | None, stream: bool
 ) -> Sequence[int]:
+    from imgfx.opencv import cv2
+
     value = target.quality if quality is None else quality
     if target.name == "png":
         return [cv2.IMWRITE_PNG_COMPRESSION, 1 if stream else 4]
@@ -215,6 +220,8 @@ def _parameters(
 
 def jpeg_round_trip(image: npt.NDArray[np.float32], quality: int) -> npt.NDArray[np.float32]:
     """(H, W, 3) in [0, 1] through a JPEG of this quality, 4:2:0, as most cameras write."""
+    from imgfx.opencv import cv2
+
     samples = pixels_from_float(image, "uint8")
     done, data = cv2.imencode(".jpg", rgb_from_bgr(samples), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done, "an 8-bit RGB image can always be written as JPEG"

@@ -14,7 +14,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _VERSION = 1
 _FAILED = "failed"
 _TRIES = 100
 """To hold a journal that other runs remove meanwhile."""
+
+_RECENT = 256
+"""Paths that are at hand as they are noted: each is asked for several times while it is made."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Journal:
         self.folder, self._chain, self._made = folder, chain, made or chain
         self._limits, self._stages = limits, stages
         self._path = folder / NAME
+        self._from_here = lru_cache(_RECENT)(partial(os.path.relpath, start=folder))
         self._descriptor = -1
         self._seen = 0
         """Bytes of the journal that have been taken in."""
@@ -234,7 +239,7 @@ class Journal:
             self._stages,
         )
         self._check_still_there()
-        line = json.dumps({"v": _VERSION, **asdict(entry)}, ensure_ascii=False) + "\n"
+        line = json.dumps({"v": _VERSION, **vars(entry)}, ensure_ascii=False) + "\n"
         data = memoryview(line.encode("utf-8", "surrogateescape"))
         end = self._seen + len(data)
         try:
@@ -255,7 +260,7 @@ class Journal:
             raise ImgfxError(f"{self.folder}: the folder has vanished; what was written is lost")
 
     def _relative(self, path: Path) -> str:
-        return os.path.relpath(path, self.folder)
+        return self._from_here(str(path))
 
     def _digest(self, source: Path | None, error: str | None) -> str:
         """Of an image that is made, the source's options count; of one that failed, the limits."""
@@ -263,7 +268,7 @@ class Journal:
         return f"{digest} {self._limits}" if error is not None and self._limits else digest
 
     def _input(self, source: Path | None, name: str) -> str:
-        return name if source is None else os.path.relpath(source, self.folder)
+        return name if source is None else self._relative(source)
 
     def close(self) -> None:
         """Of a folder in which nothing was ever noted nothing stays."""

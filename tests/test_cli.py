@@ -193,3 +193,11 @@ def test_an_interrupt_while_imgfx_is_imported_ends_it_without_a_traceback(tmp_pa
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+
+
+def test_a_dry_run_does_without_opencv(photo):
+    target = photo.with_name("b.png")
+    packages, _ = imported("open", str(photo), "save", str(target), "--dry-run")
+    assert not packages & {"cv2", "torch"}
+    packages, _ = imported("open", str(photo), "save", str(target))
+    assert "cv2" in packages

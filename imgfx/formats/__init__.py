@@ -135,10 +135,12 @@ def declared_size(known: Format, data: bytes) -> tuple[int, int] | None:
     return measure(data) if measure is not None else None
 
 
+_BY_SUFFIX = {suffix: known for known in reversed(FORMATS) for suffix in known.suffixes}
+
+
 def format_from_suffix(suffix: str) -> Format | None:
     """The format of a file name's ending, dot included; None when there is none."""
-    wanted = suffix.lower()
-    return next((f for f in FORMATS if wanted in f.suffixes), None)
+    return _BY_SUFFIX.get(suffix.lower())
 
 
 def format_from_name(name: str) -> Format | None:

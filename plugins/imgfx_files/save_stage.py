@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,20 @@ class FileSink:
         """The path for an item."""
         return str(self._path(item, index))
 
+    def __post_init__(self) -> None:
+        # An image's path is asked for several times while it is made.
+        self._filled = lru_cache(maxsize=256)(self._fill)
+
     def _path(self, item: Item, index: int) -> Path:
-        suffix = self._suffix(item)
         stem = item.name if item.path is not None else _plain_name(item.name)
+        return self._filled(stem, self._suffix(item), item.folder.as_posix(), index)
+
+    def _fill(self, stem: str, suffix: str, folder: str, index: int) -> Path:
         values = {
             "stem": stem,
             "name": stem + suffix,
             "suffix": suffix,
-            "folder": item.folder.as_posix(),
+            "folder": folder,
             "index": index,
         }
         try:
