@@ -19,6 +19,29 @@ def is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, in a run that it ends at once; what is half-written is removed on the way."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Has SIGTERM raise `Terminated`, unless it is set to be ignored."""
+    if threading.current_thread() is not threading.main_thread() or is_ignored(signal.SIGTERM):
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Interrupts:
     """A context manager that notes interrupts while a batch runs.
 

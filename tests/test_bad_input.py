@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -317,3 +318,37 @@ def test_an_image_of_a_pipe_is_written_before_the_next_comes_and_ctrl_c_ends_the
         message = process.stderr.read()
         assert (process.wait(30), message) == (130, b"imgfx: interrupted; 1 image done\n")
     assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+ENDED = """
+import os, signal, sys
+from imgfx import atomic
+number = getattr(signal, sys.argv.pop(1))
+def settle(file, replaces):  # all is written, and not yet in its place
+    os.kill(os.getpid(), number)
+atomic._settle = settle
+from imgfx.__main__ import run
+run()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals end processes otherwise elsewhere")
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_while_a_single_image_is_written_leaves_nothing(tmp_path, number, code):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(20, 30))
+    (tmp_path / "b.png").write_bytes(b"older")
+    for target in ("b.png", "c.png"):
+        line = [sys.executable, "-c", ENDED, number, "open", "a.png", "save", target]
+        ended = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (code, "imgfx: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+    assert (tmp_path / "b.png").read_bytes() == b"older"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals end processes otherwise elsewhere")
+def test_a_sigterm_that_is_ignored_ends_no_single_image(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels(20, 30))
+    line = [sys.executable, "-c", ENDED, "SIGTERM", "open", "a.png", "save", "b.png"]
+    shell = ["sh", "-c", 'trap "" TERM; exec "$@"', "sh", *line]
+    subprocess.run(shell, cwd=tmp_path, capture_output=True, check=True)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "b.png")), pixels(20, 30))
