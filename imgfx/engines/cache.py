@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,10 +130,8 @@ class EngineCache:
 
     def entries(self) -> list[Listed]:
         """What is in the folder, the newest first."""
-        if not self.folder.is_dir():
-            return []
-        paths = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda p: -p.stat().st_mtime)
-        return [Listed(path, path.stat().st_size, _read(path)) for path in paths]
+        found = sorted(self._files(), key=lambda pair: -pair[1].st_mtime)
+        return [Listed(p, s.st_size, _read(p)) for p, s in found if p.suffix == _SUFFIX]
 
     def clear(self) -> tuple[int, int]:
         """Removes everything; answers how many engines that were, and how many bytes.
@@ -142,15 +140,21 @@ class EngineCache:
             EngineError: something cannot be removed.
         """
         count = size = 0
-        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
+        for path, state in self._files():
             if path.suffix in (_SUFFIX, ".lock", ".tmp"):
                 count += path.suffix == _SUFFIX
-                size += path.stat().st_size
+                size += state.st_size
                 try:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
                 except OSError as error:
                     raise EngineError(f"{path}: cannot remove: {error.strerror}") from error
         return count, size
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """What is in the folder by now; another process may take it away meanwhile."""
+        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
+            with suppress(OSError):
+                yield path, path.lstat()
 
     def _make_folder(self) -> None:
         try:

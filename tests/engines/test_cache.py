@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,28 @@ def test_one_builds_and_the_others_wait_for_it(cache):
         thread.join()
     assert sorted(order) == list(range(6))
     assert built == order[:1]
+
+
+def test_what_leads_nowhere_is_listed_and_cleared_too(cache, stored):
+    (cache.folder / "gone.engine").symlink_to(cache.folder / "nothing")
+    assert {entry.path.name for entry in cache.entries()} >= {"gone.engine"}
+    assert len(cache.entries()) == 2
+    assert cache.clear()[0] == 2
+    assert not list(cache.folder.iterdir())
+
+
+def test_what_another_process_takes_away_meanwhile_is_passed_over(cache, stored, monkeypatch):
+    (cache.folder / "a.engine").write_bytes(b"")
+    look = Path.lstat
+
+    def lstat(path):
+        found = look(path)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert cache.clear()[0] == 2
+    assert not list(cache.folder.iterdir())
 
 
 def test_entries_are_listed_and_cleared(cache, stored):
