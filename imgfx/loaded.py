@@ -28,6 +28,8 @@ Float = npt.NDArray[np.float32]
 
 # A restored tile keeps its mean; one that is off by this much has collapsed (black, white).
 _LARGEST_SHIFT = 0.25
+_BRIGHTEST = 2.0
+"""What a photograph in floats may reach to; of others it is told."""
 _LARGE = 1 << 26
 """Values of a result from which on it is kept in 16 bits between stages, not in 32."""
 _FEWEST_PIXELS = 128 * 128
@@ -284,8 +286,10 @@ class LoadedModel:
             output = self._in_fp32(batch, self._engine)
             if self._makes_sense(batch, output):
                 return output
+        most = float(np.abs(batch[:, :channels]).max())
+        why = f" for values of up to {most:g}, where 1 is white" if most > _BRIGHTEST else ""
         raise ImageError(
-            f"{self.model.name}: the network's output makes no sense ({self.choice}); "
+            f"{self.model.name}: the network's output makes no sense{why} ({self.choice}); "
             "the image is left out"
         )
 

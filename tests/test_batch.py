@@ -354,7 +354,9 @@ def test_warnings_of_an_image_that_fails_are_told_too(imgfx, folder):
     assert ended.code == 1
     warning = "imgfx: warning: f.tif: its values reach from 0 to 255; 0 is taken for black and"
     assert warning in ended.err
-    assert "makes no sense" in ended.err
+    assert "makes no sense for values of up to 255, where 1 is white (torch on cpu" in ended.err
+    again = imgfx("open", "f.tif", "denoise-ae", "save", "o.png", "--engine", "torch", "-q")
+    assert "makes no sense for values of up to 255, where 1 is white" in again.err
 
 
 def test_the_report_tells_of_every_image(imgfx, folder):
