@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from imgfx.errors import ImgfxError
+from imgfx.stage import ItemList
 
 if TYPE_CHECKING:
     from imgfx.ahead import Loading
@@ -20,22 +23,34 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1 << 19
 """Of an image that is run beside others. On two processors that gains a tenth at 320x240, nothing
 at 640x480; of more processors one image occupies fewer."""
+_MOST_BYTES = 20 * MOST_PIXELS
+"""Of a file of as many pixels; a pixel has at most four values of four bytes."""
 _FEWEST = 8
 """Images of a run that it pays for: what runs them is opened a second time."""
 
 
 def are_small(items: Items) -> bool:
-    """Whether a run will be of images side by side, as far as the first one's file tells."""
+    """Whether a run will be of images side by side, as far as the first one's file tells.
+
+    Nothing is asked of a source that may announce its items once only, nothing is read from a pipe,
+    and of a file no more than a small image takes.
+    """
     from imgfx.files import outline_of
 
-    if items.count is None or items.count < _FEWEST:
+    if not isinstance(items, ItemList) or items.count is None or items.count < _FEWEST:
         return False
-    first = next(iter(items))
+    path = next(iter(items)).path
     try:
-        size = (0, 0) if first.path is None else outline_of(first.path).size
-    except ImgfxError:  # which is told when it is its turn
+        if path is None or not _is_small_file(path.stat()):
+            return False
+        width, height = outline_of(path).size
+    except (OSError, ImgfxError):  # which is told when it is its turn
         return False
-    return 0 < size[0] * size[1] <= MOST_PIXELS
+    return width * height <= MOST_PIXELS
+
+
+def _is_small_file(state: os.stat_result) -> bool:
+    return stat.S_ISREG(state.st_mode) and state.st_size <= _MOST_BYTES
 
 
 P = ParamSpec("P")

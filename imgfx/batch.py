@@ -21,7 +21,7 @@ from imgfx.engines.base import Choice
 from imgfx.errors import confined, tell
 from imgfx.files import descriptor_of, write_file
 from imgfx.inputs import reads_around, without_own_outputs
-from imgfx.interrupts import Interrupts, terminable
+from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal, remove_abandoned
 from imgfx.ledger import BatchLedger
 from imgfx.outcomes import Outcome, Report
@@ -243,8 +243,7 @@ def _count(report: Report) -> str:
 def _interrupts(started: StartedChain, settings: Settings) -> Iterator[Interrupts | None]:
     """Of a single image an interrupt is the end; of several the ones in work are finished."""
     if started.items.count == 1:
-        with terminable():
-            yield None
+        yield None
         return
     with Interrupts(partial(_say, not settings.quiet)) as interrupts:
         yield interrupts

@@ -154,9 +154,9 @@ def _exit_code(arguments: Sequence[str]) -> int:
         with suppress(OSError):
             click.echo(error.format_message(), err=True)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
+    except (click.Abort, KeyboardInterrupt):
         _complain("interrupted")
-        return getattr(error, "exit_code", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except click.UsageError as error:
         stage = error.ctx.info_name if error.ctx is not None and error.ctx.parent else None
         _complain(f"{stage}: {error.format_message()}" if stage else error.format_message())

@@ -19,27 +19,35 @@ def is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, in a run that it ends at once; what is half-written is removed on the way."""
-
-    exit_code = 128 + signal.SIGTERM
+class _Terminated(BaseException):
+    """SIGTERM, on its way through what has to be cleaned up."""
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Has SIGTERM raise `Terminated`, unless it is set to be ignored."""
-    if threading.current_thread() is not threading.main_thread() or is_ignored(signal.SIGTERM):
+def cleaned_up() -> Iterator[None]:
+    """Where SIGTERM would end the process at once, it does so behind what is within.
+
+    What is half-written there is removed by whoever writes it. Only for what waits for nobody.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
+    came = False
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 class Interrupts:

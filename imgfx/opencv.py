@@ -1,4 +1,4 @@
-"""OpenCV, for decoding and encoding alone. Imported where they first need it, which takes long."""
+"""OpenCV, for decoding and encoding alone. Imported when they, or a run, begin: it takes long."""
 
 import cv2
 

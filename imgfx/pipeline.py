@@ -15,6 +15,7 @@ from imgfx.ahead import Loading, announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
 from imgfx.image import NO_NAME, Image
+from imgfx.interrupts import cleaned_up
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
 from imgfx.recorder import Recorded, Recorder, carried_by
 from imgfx.stage import Apply, Item, Items, Sink, Stage
@@ -253,7 +254,8 @@ class StartedChain:
     def _put(self, data: bytes, item: Item, index: int) -> str:
         target = self.sink.target(item, index)
         try:
-            self.sink.write(data, item, index)
+            with cleaned_up():
+                self.sink.write(data, item, index)
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -39,14 +39,14 @@ class StoredTensors(Mapping[str, Float]):
     def __init__(self, path: Path) -> None:
         from safetensors import safe_open
 
-        self._path = Path(path)
+        self._path, self._place = Path(path), Path(path).absolute()
+        with self._path.open("rb", buffering=0) as raw:
+            self._edition = _edition(raw)
         with safe_open(path, framework="numpy") as file:  # which checks that all lies where it says
             self.header: Mapping[str, str] = file.metadata() or {}
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             self.shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
             self._kinds = {name: part.get_dtype() for name, part in parts.items()}
-        with self._path.open("rb", buffering=0) as raw:
-            self._edition = _edition(raw)
 
     def contents(self) -> Iterator[tuple[str, tuple[int, ...], Iterable[Bytes]]]:
         """(name, shape, its little-endian bytes in pieces) of each, sorted by name.
@@ -89,7 +89,7 @@ class StoredTensors(Mapping[str, Float]):
         from safetensors import SafetensorError, safe_open
 
         try:
-            with self._opened(), safe_open(self._path, framework="numpy") as file:
+            with self._opened(), safe_open(self._place, framework="numpy") as file:
                 return {name: file.get_tensor(name) for name in self.shapes}
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{self._path}: cannot be read any more: {error}") from error
@@ -103,7 +103,7 @@ class StoredTensors(Mapping[str, Float]):
 
     def _opened(self) -> FileIO:
         """The file, if it still is the one that was opened first."""
-        file = self._path.open("rb", buffering=0)
+        file = self._place.open("rb", buffering=0)
         if _edition(file) == self._edition:
             return file
         file.close()

@@ -1,5 +1,6 @@
 """Several small images in the filters at a time: in order, and one by one where it must be."""
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -203,6 +204,43 @@ def test_what_runs_one_image_is_opened_first_elsewhere(run, files, how, sizes):
     _, written, _ = run(engine, [], items=ItemList(files(sizes)), **how)
     check(written, range(len(sizes)))
     assert engine.opened[0] == (1, None)
+
+
+class Once:
+    """Items that can be announced once only, as a camera's."""
+
+    count = 9
+
+    def __init__(self, items):
+        self.coming = iter(items)
+
+    def __iter__(self):
+        return self.coming
+
+
+def test_of_a_source_that_announces_once_no_image_is_lost(run, files):
+    _, written, _ = run(Crowd(), [], items=Once(files([SMALL] * 9)))
+    check(written, range(9))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_of_a_pipe_nothing_is_taken(run, files, tmp_path):
+    items = files([SMALL] * 9)
+    items[0].path.unlink()
+    os.mkfifo(items[0].path)
+    engine = Crowd()
+    _, written, _ = run(engine, [], items=ItemList(items))
+    check(written, range(9))
+    assert engine.opened == [(1, None), (3, None)]
+
+
+def test_a_first_file_that_is_long_or_gone_is_not_read(run, files, monkeypatch):
+    monkeypatch.setattr("imgfx.files.outline_of", None)  # what would read it
+    for change in (lambda path: os.truncate(path, 1 << 30), lambda path: path.unlink()):
+        items = files([SMALL] * 9)
+        change(items[0].path)
+        _, written, _ = run(Crowd(), [], items=ItemList(items))
+        check(written, range(9))
 
 
 def test_a_first_file_that_is_damaged_decides_nothing(run, files):

@@ -333,14 +333,17 @@ run()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals end processes otherwise elsewhere")
-@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_while_a_single_image_is_written_leaves_nothing(tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "ending"),
+    [("SIGINT", (130, "imgfx: interrupted\n")), ("SIGTERM", (-signal.SIGTERM, ""))],
+)
+def test_a_signal_while_a_single_image_is_written_leaves_nothing(tmp_path, number, ending):
     cv2.imwrite(str(tmp_path / "a.png"), pixels(20, 30))
     (tmp_path / "b.png").write_bytes(b"older")
     for target in ("b.png", "c.png"):
         line = [sys.executable, "-c", ENDED, number, "open", "a.png", "save", target]
         ended = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stderr) == (code, "imgfx: interrupted\n")
+        assert (ended.returncode, ended.stderr) == ending
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
     assert (tmp_path / "b.png").read_bytes() == b"older"
 
@@ -352,3 +355,14 @@ def test_a_sigterm_that_is_ignored_ends_no_single_image(tmp_path):
     shell = ["sh", "-c", 'trap "" TERM; exec "$@"', "sh", *line]
     subprocess.run(shell, cwd=tmp_path, capture_output=True, check=True)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "b.png")), pixels(20, 30))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_sigterm_ends_a_single_image_that_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    line = [*PROGRAM, "open", "pipe.png", "save", "out.png"]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=5)
+    assert (process.returncode, err) == (-signal.SIGTERM, b"")

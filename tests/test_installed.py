@@ -101,6 +101,35 @@ def test_a_folder_that_cannot_be_listed_is_passed_over(tmp_path, monkeypatch):
     assert as_told(installed_points(lambda _group: True)) == expected
 
 
+@pytest.mark.parametrize("place", ["x" * 300, "{shut}/inside"])
+def test_a_place_that_cannot_be_asked_for_is_passed_over(tmp_path, place):
+    (tmp_path / "shut").mkdir(mode=0)
+    line = [sys.executable, "-c", ASKED, place.format(shut=tmp_path / "shut")]
+    subprocess.run(line, capture_output=True, check=True)
+
+
+ASKED = """
+import os, sys
+sys.path.append(sys.argv[1])
+from imgfx import installed
+if hasattr(os, "setuid") and os.getuid() == 0:
+    list(installed.installed_points(bool))  # what is needed is imported while we may
+    os.setuid(65534)
+list(installed.installed_points(bool))
+"""
+
+
+def test_packages_without_names_are_kept_apart_beside_an_archive(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        make_package(tmp_path, f"{name}-1.dist-info", f"[imgfx.x.v1]\n{name} = m\n", None)
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("packed-3.dist-info/METADATA", "Name: packed\nVersion: 3\n")
+    for place in (tmp_path, tmp_path / "packed.zip"):
+        monkeypatch.syspath_prepend(str(place))
+    found = as_told(installed_points(lambda group: group == "imgfx.x.v1"))
+    assert [name for _, name, _ in found] == ["a", "b"]
+
+
 def test_packages_in_archives_are_found(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
         archive.writestr("packed-3.dist-info/METADATA", "Name: packed\nVersion: 3\n")

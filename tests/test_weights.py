@@ -1,9 +1,11 @@
 """Weights files: whole, of the right model, or refused with the file's name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from imgfx.errors import WeightsError
@@ -92,6 +94,28 @@ def test_a_file_that_is_replaced_before_it_is_read_is_refused(saved):
     saved.unlink()
     with pytest.raises(WeightsError, match=r"small\.safetensors: cannot be read any more"):
         network_from_weights(REDNET, weights, saved)
+
+
+def test_tensors_are_read_wherever_one_has_gone_meanwhile(saved, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    weights = load_weights(Path(saved.name))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    network_from_weights(REDNET, weights)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_refused(saved, monkeypatch):
+    other = load_weights(saved)
+    network_from_weights(REDNET, other)
+    inner = safetensors.safe_open
+
+    def replaced_first(path, **how):
+        save_weights(saved, Weights(SMALL, {"another": np.ones(7, np.float32)}))
+        return inner(path, **how)
+
+    monkeypatch.setattr(safetensors, "safe_open", replaced_first)
+    with pytest.raises(WeightsError, match="was changed while it was in use"):
+        load_weights(saved)
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])

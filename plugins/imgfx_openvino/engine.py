@@ -85,7 +85,7 @@ class _Compiler:
         """See `Compiler`."""
         import openvino
 
-        return str(openvino.__version__)
+        return str(openvino.__version__).partition("-")[0]  # without the build
 
     def hardware(self) -> str:
         """See `Compiler`."""
