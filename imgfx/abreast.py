@@ -13,20 +13,23 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from imgfx.errors import ImgfxError
-from imgfx.stage import ItemList
+from imgfx.stage import ItemList, Items
 
 if TYPE_CHECKING:
     from imgfx.ahead import Loading
     from imgfx.session import LoadedModel
-    from imgfx.stage import Items
 
 MOST_PIXELS = 1 << 19
 """Of an image that is run beside others. On two processors that gains a tenth at 320x240, nothing
 at 640x480; of more processors one image occupies fewer."""
 _MOST_BYTES = 20 * MOST_PIXELS
-"""Of a file of as many pixels; a pixel has at most four values of four bytes."""
+"""Of a file of as many pixels: at most four values of four bytes each, and metadata."""
 _FEWEST = 8
-"""Images of a run that it pays for: what runs them is opened a second time."""
+"""Images of a run that it pays for: what runs them may have to be opened beside another."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def are_small(items: Items) -> bool:
@@ -51,10 +54,6 @@ def are_small(items: Items) -> bool:
 
 def _is_small_file(state: os.stat_result) -> bool:
     return stat.S_ISREG(state.st_mode) and state.st_size <= _MOST_BYTES
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Workers:
@@ -125,11 +124,10 @@ class Abreast:
                 return
             share = partial(self._share, threads)
             try:
-                if all(loaded.is_for_several for loaded in self.models):
+                opened = all(loaded.is_for_several for loaded in self.models)
+                if opened:
                     share()
-                    yield Workers(threads, pool)
-                else:
-                    yield Workers(threads, pool, share)
+                yield Workers(threads, pool, None if opened else share)
             finally:
                 self._ended.set()
                 for loaded in self.models:

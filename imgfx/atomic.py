@@ -6,8 +6,11 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 if os.name == "posix":
@@ -33,24 +36,64 @@ def write_whole(
     Raises:
         OSError: it cannot be written; nothing is left behind, an older file stays as it was.
     """
-    temporary, file = _temporary(path)
-    try:
-        with file:
-            replaces = os.path.lexists(path)
-            if replaces:
-                _take_rights(file, path)
-            file.write(data)
-            file.flush()
-            _settle(file, replaces)
-            before(os.fstat(file.fileno()))
-            if os.name == "posix":
-                os.replace(temporary, path)
-        if os.name != "posix":  # where open files cannot be renamed
+    with _cleaned_up():
+        temporary, file = _temporary(path)
+        try:
+            _fill(file, data, temporary, path, before)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def _fill(
+    file: BinaryIO,
+    data: bytes,
+    temporary: Path,
+    path: Path,
+    before: Callable[[os.stat_result], None],
+) -> None:
+    """Writes a temporary file, and gives it its name."""
+    with file:
+        replaces = os.path.lexists(path)
+        if replaces:
+            _take_rights(file, path)
+        file.write(data)
+        file.flush()
+        _settle(file, replaces)
+        before(os.fstat(file.fileno()))
+        if os.name == "posix":
             os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    if os.name != "posix":  # where open files cannot be renamed
+        os.replace(temporary, path)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, on its way through what has to be cleaned up."""
+
+
+@contextlib.contextmanager
+def _cleaned_up() -> Iterator[None]:
+    """Where SIGTERM would end the process at once, it does so behind what is within."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    came = False
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _temporary(path: Path) -> tuple[Path, BinaryIO]:

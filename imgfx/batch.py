@@ -154,7 +154,7 @@ def run_chain(
 def _started(chain: Chain, session: Session, settings: Settings) -> StartedChain:
     """The chain, ready for its images, none of which is its own output or has another's target."""
     if not settings.dry_run:  # which reads headers alone
-        import_module("imgfx.opencv")  # without it no image can be read or written
+        import_module("imgfx.opencv")  # fails here if it does, and not with each image
     started = chain.start(session)
     with confined(f"stage {chain.source.name!r}"):
         started = without_own_outputs(

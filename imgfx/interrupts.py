@@ -19,37 +19,6 @@ def is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
 
 
-class _Terminated(BaseException):
-    """SIGTERM, on its way through what has to be cleaned up."""
-
-
-@contextmanager
-def cleaned_up() -> Iterator[None]:
-    """Where SIGTERM would end the process at once, it does so behind what is within.
-
-    What is half-written there is removed by whoever writes it. Only for what waits for nobody.
-    """
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-
-    came = False
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-        raise _Terminated
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if came:
-            signal.raise_signal(signal.SIGTERM)
-
-
 class Interrupts:
     """A context manager that notes interrupts while a batch runs.
 

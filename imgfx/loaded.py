@@ -177,25 +177,26 @@ class LoadedModel:
     def _for_one(self) -> Runner:
         """What makes use of all processors for one image; opened when the first one needs it."""
         if self._alone is None:
-            assert self._engine is not None
-            choice, settings = self.choice, self._settings
-            request = Request(
-                choice.device, choice.precision, self._note, settings.tile, settings.batch
-            )
-            with confined(f"engine {choice.engine!r}"):
-                self._alone = self._engine.open(self.model, self.weights, request)
+            self._alone = self._opened(1)
         return self._alone
 
     def _open_shared(self, threads: int) -> None:
         """Opens the network for several threads; if it cannot be, images go on running alone."""
-        assert self._engine is not None
-        choice, batch = self.choice, self._settings.batch
-        request = Request(choice.device, choice.precision, self._note, None, batch, at_once=threads)
         try:
-            with confined(f"engine {choice.engine!r}"):
-                self._shared_runner = self._engine.open(self.model, self.weights, request)
+            self._shared_runner = self._opened(threads)
         except ImgfxError as error:
             self._note(f"{self.model.name}: {error.format_message()}; images run one at a time")
+
+    def _opened(self, threads: int) -> Runner:
+        """The network as it was opened first, for so many threads."""
+        assert self._engine is not None
+        choice, settings = self.choice, self._settings
+        request = Request(
+            choice.device, choice.precision, self._note, settings.tile, settings.batch,
+            at_once=threads,
+        )  # fmt: skip
+        with confined(f"engine {choice.engine!r}"):
+            return self._engine.open(self.model, self.weights, request)
 
     def _run(
         self,

@@ -15,7 +15,6 @@ from imgfx.ahead import Loading, announced, left_of, loaded_ahead
 from imgfx.errors import ImageError, ImgfxError
 from imgfx.filters import recorder_of, start_filters, started_stage
 from imgfx.image import NO_NAME, Image
-from imgfx.interrupts import cleaned_up
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
 from imgfx.recorder import Recorded, Recorder, carried_by
 from imgfx.stage import Apply, Item, Items, Sink, Stage
@@ -46,6 +45,7 @@ class Chain:
         parallel = all(stage.parallel for stage in self.filters)
         session.side_by_side = parallel and bool(self.filters) and are_small(items)
         filters = start_filters(self.filters, session)
+        session.side_by_side = False  # what is opened later is for something else
         abreast = Abreast(session.asked[before:] if parallel else ())
         record = recorder_of(filters, session, made)
         return StartedChain(items, filters, sink, self.source.name, record, abreast)
@@ -254,8 +254,7 @@ class StartedChain:
     def _put(self, data: bytes, item: Item, index: int) -> str:
         target = self.sink.target(item, index)
         try:
-            with cleaned_up():
-                self.sink.write(data, item, index)
+            self.sink.write(data, item, index)
         except BrokenPipeError:
             raise
         except OSError as error:

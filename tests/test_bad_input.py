@@ -366,3 +366,22 @@ def test_sigterm_ends_a_single_image_that_is_waited_for(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=5)
     assert (process.returncode, err) == (-signal.SIGTERM, b"")
+
+
+WRITTEN_WHOLE = """
+import os, signal
+from pathlib import Path
+from imgfx.atomic import write_whole
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+write_whole(Path("first"), b"whole")
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+write_whole(Path("second"), b"none", lambda found: os.kill(os.getpid(), signal.SIGTERM))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals end processes otherwise elsewhere")
+def test_sigterm_leaves_nothing_of_any_file_that_is_written_whole(tmp_path):
+    line = [sys.executable, "-c", WRITTEN_WHOLE]
+    ended = subprocess.run(line, cwd=tmp_path, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGTERM, b"")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("first", b"whole")]

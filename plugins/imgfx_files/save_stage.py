@@ -50,13 +50,13 @@ class FileSink:
     _places: dict[Path, Path] = field(default_factory=dict)
     """What folders are without links."""
 
-    def target(self, item: Item, index: int) -> str:
-        """The path for an item."""
-        return str(self._path(item, index))
-
     def __post_init__(self) -> None:
         # An image's path is asked for several times while it is made.
         self._filled = lru_cache(maxsize=256)(self._fill)
+
+    def target(self, item: Item, index: int) -> str:
+        """The path for an item."""
+        return str(self._path(item, index))
 
     def _path(self, item: Item, index: int) -> Path:
         stem = item.name if item.path is not None else _plain_name(item.name)
