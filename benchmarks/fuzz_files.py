@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from imgfx.files import encode
 from imgfx.formats import format_from_name
 from imgfx.image import Image, Metadata
+from imgfx.opencv import cv2  # which says nothing of its own
 
 
 @dataclass(frozen=True)
