@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from imgfx.errors import ImageError
+from imgfx.errors import ImageError, PluginError
 from imgfx.outcomes import Ledger, Outcome, message
-from imgfx.stage import Item
+from imgfx.stage import Item, ItemList, Items
 
 if TYPE_CHECKING:
     from imgfx.image import Image
@@ -76,6 +76,42 @@ def left_of(
             return
 
 
+class _Counted:
+    """Items of which as many come as are announced, as often as they are asked for.
+
+    Raises:
+        PluginError: while iterating, when others come.
+    """
+
+    def __init__(self, items: Items, source: str) -> None:
+        self._items, self._source = items, source
+        self.count: int | None = items.count
+
+    def __iter__(self) -> Iterator[Item]:
+        number = 0
+        for number, item in enumerate(self._items, 1):
+            if number > (self.count or 0):
+                raise self._wrong(f"more than {self.count}")
+            yield item
+        if number != self.count:
+            raise self._wrong(f"{number}")
+
+    def _wrong(self, many: str) -> PluginError:
+        return PluginError(
+            f"stage {self._source!r} announces {self.count} images and has {many}; they are asked "
+            "for several times in a run"
+        )
+
+
+def counted(items: Items, source: str) -> Items:
+    """Items of a plugin's source, which is held to what it announces."""
+    known = items.count is None or isinstance(items, ItemList)
+    return items if known else _Counted(items, source)
+
+
+_END = object()
+
+
 def announced(
     items: Iterable[Item], source: str, idle: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[Item]:
@@ -84,9 +120,12 @@ def announced(
     try:
         while True:
             with idle():
-                item = next(coming, None)
-            if item is None:
+                item: object = next(coming, _END)
+            if item is _END:
                 return
+            if not isinstance(item, Item):
+                kind = type(item).__name__
+                raise PluginError(f"stage {source!r} announced {kind}, no Item")
             yield item
     except (Exception, SystemExit) as error:  # the plugin boundary
         trouble = error

@@ -18,7 +18,7 @@ from imgfx import __version__
 from imgfx.chain import describe
 from imgfx.digests import digest_of, stages_of
 from imgfx.engines.base import Choice
-from imgfx.errors import confined, tell
+from imgfx.errors import PluginError, confined, tell
 from imgfx.files import descriptor_of, write_file
 from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
@@ -140,6 +140,7 @@ def run_chain(
                     partial(_say, not settings.quiet),
                 )
                 _run(runner, work, session)
+                _check_all_done(work, runner)
             except KeyboardInterrupt:
                 if stop is None or stop.came is None:
                     raise
@@ -227,6 +228,19 @@ def _run(runner: ChainRunner, work: Work, session: Session) -> None:
     ):
         session.watch = progress.tiles
         runner.run(replace(work, observe=teller))
+
+
+def _check_all_done(work: Work, runner: ChainRunner) -> None:
+    """Whether a runner, which may be a plugin's, has left no image out.
+
+    Raises:
+        PluginError: it has.
+    """
+    images, done = work.chain.items.count, len(work.report.outcomes)
+    if isinstance(runner, LocalRunner) or images is None or work.report.stopped:
+        return
+    if done < images:
+        raise PluginError(f"runner {runner.name!r} left out {images - done} of {images} images")
 
 
 def _is_broken_off(report: Report, interrupts: Interrupts | None) -> bool:

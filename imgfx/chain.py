@@ -140,6 +140,7 @@ def _parse(
     piece: Piece, parent: click.Context, run_options: Sequence[click.Option]
 ) -> tuple[Stage, dict[str, Any]]:
     command = piece.command
+    _refuse_files(command)
     lent = lent_options(command, run_options)
     parser = StageCommand(command.name, params=[*command.params, *lent], help=command.help)
     # The options lent to a stage are the whole run's; its own help shows only its own.
@@ -149,7 +150,7 @@ def _parse(
         confined(f"stage {command.name!r}"),
         parser.make_context(command.name, list(piece.words), parent=parent) as context,
     ):
-        own = {p.name: context.params[p.name] for p in command.params if p.name}
+        own = {p.name: context.params[p.name] for p in command.params if p.name and p.expose_value}
         given = {
             o.name: context.params[o.name]
             for o in lent
@@ -160,6 +161,20 @@ def _parse(
     if not isinstance(stage, Stage):
         raise PluginError(f"stage {command.name!r} answers no Stage; its plugin is broken")
     return stage, given
+
+
+def _refuse_files(command: StageCommand) -> None:
+    """Options that Click closes with the line, before the first image.
+
+    Raises:
+        PluginError: there is one.
+    """
+    for parameter in command.params:
+        if isinstance(parameter.type, click.File):
+            raise PluginError(
+                f"stage {command.name!r}: {'/'.join(parameter.opts)} is a click.File, which is "
+                "closed before the first image; its plugin must take a click.Path and open it"
+            )
 
 
 def lent_options(command: StageCommand, run_options: Sequence[click.Option]) -> list[click.Option]:

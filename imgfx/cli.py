@@ -234,6 +234,8 @@ def _discard_what_is_left() -> None:
 def run() -> None:
     """The command line of this process, to its exit code."""
     code = main()
+    with suppress(OSError):  # what plugins print while the interpreter ends is no image
+        os.dup2(2, 1)
     # The interpreter's last collection would visit every object: a tenth of a short run.
     gc.freeze()
     sys.exit(code)

@@ -41,6 +41,10 @@ class ImgfxError(click.ClickException):
 
     exit_code = EXIT_ERROR
 
+    def __init__(self, message: object) -> None:
+        # Plugins hand over the error that they caught as it is.
+        super().__init__(str(message))
+
 
 class ImageError(ImgfxError):
     """One image failed; the others of a batch can go on."""
@@ -87,6 +91,10 @@ class BatchError(ImgfxError):
     """A batch ended with failures; what could be written is written. Exit code 3."""
 
     exit_code = EXIT_SOME_FAILED
+
+
+class ReaderGoneError(BrokenPipeError):
+    """Who reads stdout has gone, which is no failure; other pipes are the business of plugins."""
 
 
 class ApiDeprecationWarning(DeprecationWarning):
@@ -150,7 +158,7 @@ def confined(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+    except (click.ClickException, click.exceptions.Exit, click.Abort, ReaderGoneError):
         raise
     except (Exception, SystemExit) as error:  # the plugin boundary
         raise PluginError(f"{what} failed: {surprise(error)}") from error

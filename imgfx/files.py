@@ -16,7 +16,7 @@ from imgfx import exif
 from imgfx.atomic import write_whole
 from imgfx.decoding import MOST_PIXELS, check_size, decode, megapixels, told_apart
 from imgfx.encoding import encode, jpeg_round_trip
-from imgfx.errors import DecodeError, EncodeError, ImgfxError
+from imgfx.errors import DecodeError, EncodeError, ImgfxError, ReaderGoneError
 from imgfx.formats import (
     INSPECTORS,
     DamagedError,
@@ -219,7 +219,7 @@ def write_file(
     Raises:
         EncodeError: it cannot be written; nothing is left behind.
         ImgfxError: the same, and nor can any other file there be.
-        BrokenPipeError: who reads stdout has gone.
+        ReaderGoneError: who reads stdout has gone.
     """
     descriptor: int | None = None
     try:
@@ -234,7 +234,7 @@ def write_file(
             real = Path(os.path.realpath(path)) if path.is_symlink() else path
             write_whole(real, data, before)
     except OSError as error:
-        if descriptor == 1 and isinstance(error, BrokenPipeError):
+        if descriptor == 1 and isinstance(error, ReaderGoneError):
             raise
         kind = ImgfxError if error.errno in _NO_ROOM else EncodeError
         raise kind(f"{path}: cannot write: {error.strerror}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imgfx.errors import ImageError, ImgfxError, PluginError, confined, surprise
@@ -43,6 +43,8 @@ def started_stage(stage: Stage, session: Session) -> tuple[Any, Recorded | None]
     return started, Recorded(stage.step, models) if stage.step is not None else None
 
 
+_BRIGHTEST = 16.0
+"""Four stops above white: what is further off is on the scale of 255, or of 65535."""
 _PARTS = {"source": ("__iter__", "count"), "filter": ("__call__",),
           "sink": ("target", "encode", "write")}  # fmt: skip
 
@@ -81,20 +83,32 @@ class StartedFilter:
 
         try:
             result = self.apply(image)
-        except (ImgfxError, BrokenPipeError):
+        except ImgfxError:
             raise
         except (Exception, SystemExit) as error:  # the plugin boundary
             raise ImageError(f"stage {self.name!r} failed: {surprise(error)}") from error
         if not isinstance(result, Image):
             raise ImageError(f"stage {self.name!r} answered {type(result).__name__}, no Image")
-        if result is not image and not _is_finite(result):
-            raise ImageError(f"stage {self.name!r} answered values that are not finite numbers")
-        return result
+        return image if result is image else checked(result, f"stage {self.name!r}")
 
 
-def _is_finite(image: Image) -> bool:
-    """Whether all samples are numbers; looks at the extremes, to which NaN and infinity pass."""
+def checked(image: Image, made_by: str) -> Image:
+    """An image that a plugin made, once its samples are known to be numbers; nobody changes it now.
+
+    Raises:
+        ImageError: they are not.
+    """
     import math
 
+    from imgfx.image import sealed
+
     arrays = [image.pixels] if image.alpha is None else [image.pixels, image.alpha]
-    return all(math.isfinite(end) for array in arrays for end in (array.min(), array.max()))
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    # NaN and infinity pass to the extremes.
+    ends = [float(end) for array in floats for end in (array.min(), array.max())]
+    if not all(map(math.isfinite, ends)):
+        raise ImageError(f"{made_by} answered values that are not finite numbers")
+    if ends and max(ends) > _BRIGHTEST:
+        note = f"{made_by} answered values of up to {max(ends):.4g}, where 1 is white"
+        image = replace(image, notes=(*image.notes, note))
+    return sealed(image)

@@ -58,6 +58,7 @@ class Image:
 
     Raises:
         ValueError: pixels or alpha have another shape or dtype than stated.
+        TypeError: something is of another type than stated.
     """
 
     pixels: Pixels
@@ -81,12 +82,15 @@ class Image:
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)
-        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
-            raise ValueError(f"alpha is {self.alpha.shape}, pixels are {self.pixels.shape}")
-        if self.alpha is not None and self.alpha.dtype.name not in _PEAK:
-            raise ValueError(f"alpha is {self.alpha.dtype}, expected uint8, uint16 or float32")
+        if self.alpha is not None:
+            _check_alpha(self.alpha, self.pixels)
         if self.depth not in _PEAK:
             raise ValueError(f"depth is {self.depth!r}, expected one of {', '.join(_PEAK)}")
+        _check_kinds(self)
+        for name in ("pixels", "alpha"):  # other byte orders, as files of raw samples have them
+            array = getattr(self, name)
+            if array is not None and not array.dtype.isnative:
+                object.__setattr__(self, name, array.astype(array.dtype.newbyteorder("=")))
 
     @property
     def height(self) -> int:
@@ -115,10 +119,43 @@ class Image:
 
 
 def _check_pixels(pixels: Pixels) -> None:
+    if not isinstance(pixels, np.ndarray):
+        raise TypeError(f"pixels are of type {type(pixels).__name__}, expected a NumPy array")
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
         raise ValueError(f"pixels have shape {pixels.shape}, expected (H, W, 1) or (H, W, 3)")
     if pixels.dtype.name not in _PEAK:
         raise ValueError(f"pixels are {pixels.dtype}, expected uint8, uint16 or float32")
+
+
+def _check_alpha(alpha: Pixels, pixels: Pixels) -> None:
+    if not isinstance(alpha, np.ndarray):
+        raise TypeError(f"alpha is of type {type(alpha).__name__}, expected a NumPy array")
+    if alpha.shape != pixels.shape[:2]:
+        raise ValueError(f"alpha is {alpha.shape}, pixels are {pixels.shape}")
+    if alpha.dtype.name not in _PEAK:
+        raise ValueError(f"alpha is {alpha.dtype}, expected uint8, uint16 or float32")
+
+
+def _check_kinds(image: Image) -> None:
+    """What plugins mistake for another kind, and would break far from where it was made."""
+    if not isinstance(image.metadata, Metadata):
+        raise TypeError(f"metadata is of type {type(image.metadata).__name__}, expected Metadata")
+    for name in ("notes", "unread"):
+        if not isinstance(getattr(image, name), tuple):
+            kind = type(getattr(image, name)).__name__
+            raise TypeError(f"{name} is of type {kind}, expected a tuple of texts")
+
+
+def sealed(image: Image) -> Image:
+    """The image, whose arrays nobody can write to any more.
+
+    What made it may have kept them, and would change the image while it is being encoded.
+    """
+    for array in (image.pixels, image.alpha):
+        while isinstance(array, np.ndarray):  # a view's flag alone would not keep its base
+            array.flags.writeable = False
+            array = array.base
+    return image
 
 
 def peak(dtype: np.dtype[Any] | str) -> float:
@@ -138,7 +175,7 @@ def pixels_from_float(values: Pixels, depth: Depth) -> Pixels:
 
     An array that already has the depth is returned unchanged, so integers pass exactly.
     """
-    if values.dtype.name == depth:
+    if values.dtype == np.dtype(depth):  # byte order included
         return values
     if depth == "float32":
         return float_from_pixels(values)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,11 +84,10 @@ class TypedLines:
     def run_words(self, words: Sequence[str]) -> None:
         """The words of a line, from parsing to the last image."""
         options = run_options()
-        pieces = split_line(words, self._registry, options)
-        stages, given = parse_pieces(pieces, self._context, options)
-        named = [
-            self._known(piece, stage, options) for piece, stage in zip(pieces, stages, strict=True)
-        ]
+        with _printing_no_image():
+            pieces = split_line(words, self._registry, options)
+            stages, given = parse_pieces(pieces, self._context, options)
+            named = [self._known(*pair, options) for pair in zip(pieces, stages, strict=True)]
         self._run(named, given)
 
     def _known(self, piece: Piece, stage: Stage, options: Sequence[click.Option] = ()) -> Stage:
@@ -223,6 +223,24 @@ def _rounded(image: Image) -> Image:
 
     alpha = None if image.alpha is None else pixels_from_float(image.alpha, image.depth)
     return image.with_pixels(pixels_from_float(image.pixels, image.depth), alpha)
+
+
+@contextmanager
+def _printing_no_image() -> Iterator[None]:
+    """While a line is parsed: what its options print goes to stderr.
+
+    Only where the program ends with that, as with --help, it is for stdout.
+    """
+    printed, ends = StringIO(), False
+    try:
+        with redirect_stdout(printed):
+            yield
+    except click.exceptions.Exit:
+        ends = True
+        raise
+    finally:
+        if printed.getvalue():
+            click.echo(printed.getvalue(), nl=False, err=not ends)
 
 
 def _flush_c_library() -> None:

@@ -281,6 +281,8 @@ class LoadedModel:
                 f"{self.model.name}: the network answered {output.shape} for {batch.shape}, "
                 f"against its spec (scale {scale}, {channels} channels)"
             )
+        if output.dtype != np.float32:  # a foreign network's
+            output = output.astype(np.float32)
         if self._makes_sense(batch, output):
             return output
         if self._engine is not None and self._runner.choice.precision != "fp32":
@@ -312,8 +314,13 @@ class LoadedModel:
     def close(self) -> None:
         """Frees the engines."""
         for runner in (self._alone, self._exact, self._shared_runner):
-            if runner is not None:
-                runner.close()
+            if runner is None:
+                continue
+            try:
+                with confined(f"closing {self.model.name}"):
+                    runner.close()
+            except ImgfxError as error:  # when all images are done
+                self._note(error.format_message())
 
 
 class _Result:

@@ -23,6 +23,9 @@ class ModelSpec:
     An image-to-image network maps (N, channels + len(conditions), H, W) in [0, 1] to
     (N, channels, scale * H, scale * W). A generator has ``latent`` set and maps (N, latent)
     to (N, channels, H, W).
+
+    Raises:
+        ValueError: a number is too small to make sense.
     """
 
     architecture: str
@@ -45,6 +48,14 @@ class ModelSpec:
     """Length of a generator's input vector; 0 for image-to-image networks."""
     options: Mapping[str, int] = field(default_factory=dict)
     """Widths, depths and the like, from which the network is rebuilt."""
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "scale", "multiple_of"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        for name in ("halo", "reach", "latent", "floats_per_pixel"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
 
     @property
     def margin(self) -> int:

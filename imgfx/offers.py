@@ -39,6 +39,9 @@ MAKERS = {
 }
 """By the decorator that names it: a thing's kind, in a file of a plugin folder."""
 
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What `ast` raises of a file that is no Python, holds NUL bytes, or nests too deeply."""
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -71,13 +74,16 @@ class Offer:
 
     @cached_property
     def edition(self) -> str:
-        """What a change shows in: the package's version, or the file's digest."""
-        if self.file is None:
+        """What a change shows in: the package's version, or the digest of what is worked on.
+
+        That is a file of a plugin folder, or the modules of a package that is installed editable.
+        """
+        if self.file is not None:
+            return _digest([self.file])
+        package = self.entry_point.package
+        if package is None or not package.is_editable:
             return self.package_version
-        try:
-            return f"sha256 {hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]}"
-        except OSError:
-            return ""
+        return f"{self.package_version} {_digest(_sources(self))}".strip()
 
     def is_from(self, package: str) -> bool:
         """Whether a package's name, or of a file its path or its name, means this one's."""
@@ -103,6 +109,28 @@ class Offer:
     def load(self) -> Any:
         """The module, imported. Whatever importing it raises is raised."""
         return self.entry_point.load() if self.file is None else _module_of(self.file)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Of the content of files; empty where one cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for file in files:
+            digest.update(file.read_bytes())
+    except OSError:
+        return ""
+    return f"sha256 {digest.hexdigest()[:16]}"
+
+
+def _sources(offer: Offer) -> list[Path]:
+    """The files of an offer's module, or of all of its package."""
+    try:
+        path = source_path(offer)
+    except AttributeError:
+        path = None
+    if path is None:
+        return []
+    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
 
 
 def installed_offers() -> list[Offer]:
@@ -154,7 +182,7 @@ def _offers_of_file(path: Path) -> Iterator[Offer]:
     """What a file names in its decorators; one that cannot be read offers a filter, its stem."""
     try:
         named = list(dict.fromkeys(_named_in(ast.parse(path.read_bytes()))))
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, *UNPARSABLE):
         named = []
     for name, kind in named or [(path.stem, "filter")]:
         yield Offer(name, kind, Point(name, path.stem, GROUPS[kind]), file=path)
@@ -233,7 +261,7 @@ def summary(offer: Offer) -> str:
         if path is None:
             return ""
         text = ast.get_docstring(ast.parse(path.read_bytes()), clean=True)
-    except (AttributeError, OSError, SyntaxError, ValueError):  # the first: no module is named
+    except (AttributeError, OSError, *UNPARSABLE):  # the first: no module is named
         return ""
     return text.strip().splitlines()[0].rstrip(".") if text else ""
 

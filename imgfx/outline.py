@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from imgfx.offers import MAKERS, Offer, called_name, first_text, source_path
+from imgfx.offers import MAKERS, UNPARSABLE, Offer, called_name, first_text, source_path
 from imgfx.options import run_options
 
 _CORE = ("stage.py",)
@@ -54,7 +54,7 @@ def _trees(offer: Offer) -> Iterator[ast.Module]:
     for file in dict.fromkeys([path, *inner, *ours]):
         try:
             yield ast.parse(file.read_bytes())
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, *UNPARSABLE):
             continue
 
 
@@ -145,7 +145,7 @@ def _literal(node: ast.expr) -> object:
     """A value that is written out; a text of several parts is joined by Python itself."""
     try:
         value: object = ast.literal_eval(node)
-    except ValueError:
+    except UNPARSABLE:
         return None
     return value
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imgfx.abreast import Abreast, Workers, are_small
-from imgfx.ahead import Loading, announced, left_of, loaded_ahead
-from imgfx.errors import ImageError, ImgfxError
-from imgfx.filters import recorder_of, start_filters, started_stage
+from imgfx.ahead import Loading, announced, counted, left_of, loaded_ahead
+from imgfx.errors import ImageError, ImgfxError, ReaderGoneError
+from imgfx.filters import checked, recorder_of, start_filters, started_stage
 from imgfx.image import NO_NAME, Image
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
 from imgfx.recorder import Recorded, Recorder, carried_by
@@ -40,7 +40,7 @@ class Chain:
         """
         sink: Sink = started_stage(self.sink, session)[0]
         source: tuple[Items, Recorded | None] = started_stage(self.source, session)
-        items, made = source
+        items, made = counted(source[0], self.source.name), source[1]
         before = len(session.asked)
         parallel = all(stage.parallel for stage in self.filters)
         session.side_by_side = parallel and bool(self.filters) and are_small(items)
@@ -157,7 +157,7 @@ class StartedChain:
         filtered = self._filtered(item, load, index)
         try:
             return self._encoded(filtered, index)
-        except (ImgfxError, BrokenPipeError) as failure:
+        except (ImgfxError, ReaderGoneError) as failure:
             error = message(filtered.item, failure)
             return Made(filtered.item.name, None, filtered.seconds, error=error)
 
@@ -176,7 +176,8 @@ class StartedChain:
         try:
             image = load()
             started = time.monotonic()
-            notes = self._accepted(image, item, index)
+            image = self._accepted(image, item, index)
+            notes = image.notes
             carried = carried_by(image)
             for apply in self.filters:
                 if self.abreast.broken_off:
@@ -190,15 +191,16 @@ class StartedChain:
             return _Filtered(item, spent, error=message(item, error), notes=notes)
         return _Filtered(_named(item, image), time.monotonic() - started, image)
 
-    def _accepted(self, image: object, item: Item, index: int) -> Sequence[str]:
-        """The notes of an image that the sink does not refuse before anything is done to it."""
+    def _accepted(self, image: object, item: Item, index: int) -> Image:
+        """An image that the sink does not refuse before anything is done to it."""
         if not isinstance(image, Image):  # a source is a plugin
             kind = type(image).__name__
             raise ImageError(f"stage {self.source!r} answered {kind}, no Image")
+        image = checked(image, f"stage {self.source!r}")
         accept = getattr(self.sink, "accept", None)
         if accept is not None:
             accept(image, item, index)
-        return image.notes
+        return image
 
     def _encoded(self, filtered: _Filtered, index: int) -> Made:
         """The image as bytes; may run in another thread.
@@ -215,10 +217,10 @@ class StartedChain:
         error: str | None = None
         started = time.monotonic()
         try:
-            data, more = self.sink.encode(image, item, index)
+            data, more = _encoding(self.sink.encode(image, item, index))
         except ImageError as failure:
             error = message(item, failure)
-        except (ImgfxError, BrokenPipeError):
+        except (ImgfxError, ReaderGoneError):
             raise
         except (Exception, SystemExit) as failure:  # a sink is a plugin, too
             error = message(item, failure)
@@ -244,7 +246,7 @@ class StartedChain:
                 output = self._put(made.data, item, index)
             except ImageError as failure:
                 error = message(item, failure)
-            except (ImgfxError, BrokenPipeError):
+            except (ImgfxError, ReaderGoneError):
                 raise
             except (Exception, SystemExit) as failure:  # a sink is a plugin, too
                 error = message(item, failure)
@@ -252,15 +254,27 @@ class StartedChain:
         return Outcome(item.origin, output, made.seconds, made.notes, error, ran=made.ran)
 
     def _put(self, data: bytes, item: Item, index: int) -> str:
-        target = self.sink.target(item, index)
+        target = str(self.sink.target(item, index))
         try:
             self.sink.write(data, item, index)
-        except BrokenPipeError:
+        except ReaderGoneError:
             raise
         except OSError as error:
             # Whatever was written of the image is followed by nothing.
             raise ImgfxError(f"{target}: cannot write: {error.strerror or error}") from error
         return target
+
+
+def _encoding(answer: object) -> tuple[bytes, tuple[str, ...]]:
+    """What a sink's `encode` answers.
+
+    Raises:
+        ImageError: it is something else.
+    """
+    match answer:
+        case (bytes() | bytearray() | memoryview() as data, tuple() | list() as notes):
+            return bytes(data), tuple(map(str, notes))
+    raise ImageError("a sink's encode answers (bytes, notes); this one's does not")
 
 
 def _named(item: Item, image: Image) -> Item:

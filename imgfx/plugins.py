@@ -45,6 +45,12 @@ _HOOKS = {
     "runner": "imgfx_runners",
 }
 
+_PARTS = {
+    "engine": ("preference", "missing", "open"),
+    "runner": ("elsewhere", "missing", "run"),
+}
+"""Of the protocols, beside the name."""
+
 
 class Registry:
     """What is on offer, by kind and name. Names that clash are kept apart by `package:name`."""
@@ -215,7 +221,7 @@ class Registry:
                 return thing
         raise PluginError(
             f"{_plugin(offer)} promises {offer.name!r}, but its {_HOOKS[offer.kind]} does not "
-            "answer it; is the function marked @hookimpl, and the thing named so?"
+            f"answer it; {_advice(offer)}"
         )
 
     def _answers(self, offer: Offer) -> list[Any]:
@@ -254,6 +260,13 @@ def _plugin(offer: Offer) -> str:
     return f"plugin {offer.module!r} of package {offer.package}"
 
 
+def _advice(offer: Offer) -> str:
+    if ":" in offer.module:
+        module = offer.module.partition(":")[0]
+        return f"an entry point names the module alone, {module!r}, not what is in it"
+    return "is the function marked @hookimpl, and the thing named so?"
+
+
 def _check_version(offer: Offer) -> None:
     if offer.supported:
         return
@@ -266,7 +279,7 @@ def _check_version(offer: Offer) -> None:
 
 
 def _check_kind(offer: Offer, thing: Any) -> None:
-    """Whether a thing is what its group says; engines and runners are protocols, and trusted."""
+    """Whether a thing is what its group says; of a protocol, whether it has all of its parts."""
     if offer.kind in STAGE_KINDS:
         kind = thing.kind if isinstance(thing, StageCommand) else type(thing).__name__
         if kind != offer.kind:
@@ -281,10 +294,17 @@ def _check_kind(offer: Offer, thing: Any) -> None:
         if not isinstance(thing, Model):
             what = type(thing).__name__
             raise PluginError(f"{_plugin(offer)}: {offer.name!r} is no Model but {what}")
+    else:
+        missing = [part for part in _PARTS.get(offer.kind, ()) if not hasattr(thing, part)]
+        if missing:
+            lacks = " and ".join(missing)
+            raise PluginError(f"{_plugin(offer)}: the {offer.kind} {offer.name!r} has no {lacks}")
 
 
 def _broken(offer: Offer, error: BaseException) -> PluginError:
     reason = str(error).strip().splitlines()
+    if isinstance(error, pluggy.PluginValidationError):  # its first line says only which hook
+        reason = [" ".join(part.strip() for part in reason if part.strip())]
     what = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
     if offer.file is not None:
         return PluginError(f"{_plugin(offer)} is broken ({what}); mend it or take it away")

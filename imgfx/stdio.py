@@ -128,7 +128,7 @@ class StdoutSink:
         )
 
     def write(self, data: bytes, item: Item, index: int) -> None:
-        """Raises BrokenPipeError when the reader has gone."""
+        """Raises ReaderGoneError when the reader has gone."""
         self.check(item, index)
         if self._format.name == "y4m":
             data = self._frame(data, item)

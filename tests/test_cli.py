@@ -5,12 +5,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import pytest
-from support import PROGRAM, pixels, run_imgfx
+from support import PROGRAM, pixels, processor_seconds, run_imgfx
 
 from imgfx import __version__
 from imgfx.offers import STAGE_KINDS, installed_offers
@@ -43,9 +42,9 @@ def imported(*arguments):
 def test_help_is_quick():
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = processor_seconds()
         subprocess.run([*PROGRAM, "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(processor_seconds() - before)
     assert min(seconds) < 0.6
 
 

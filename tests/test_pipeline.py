@@ -9,7 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imgfx.errors import BatchError, EncodeError, ImageError, ImgfxError, PluginError
+from imgfx.errors import (
+    BatchError,
+    EncodeError,
+    ImageError,
+    ImgfxError,
+    PluginError,
+    ReaderGoneError,
+)
 from imgfx.image import Image
 from imgfx.outcomes import Outcome, Report
 from imgfx.pipeline import Chain
@@ -184,7 +191,7 @@ INFINITE = np.where(np.arange(6).reshape(2, 3, 1) == 5, -np.inf, 0.5).astype(np.
         (lambda image: replace(image, alpha=NAN[..., 0]), "answered values that are not finite"),
         (lambda image: image.with_pixels(GRAY.astype(np.float64)), "pixels are float64"),
         (lambda image: image.with_pixels(GRAY[..., 0]), "pixels have shape (2, 3)"),
-        (lambda image: image.with_pixels(GRAY.tolist()), "AttributeError"),
+        (lambda image: image.with_pixels(GRAY.tolist()), "pixels are of type list"),
     ],
 )
 def test_what_is_no_image_is_never_written(run, answer, message):
@@ -242,7 +249,8 @@ def test_a_sink_that_refuses_an_image_gets_the_others(run, events, method, error
     ("error", "raised", "message"),
     [
         (OSError(errno.ENOSPC, "disk full"), ImgfxError, "out/n1: cannot write: disk full"),
-        (BrokenPipeError(), BrokenPipeError, None),
+        (BrokenPipeError(errno.EPIPE, "no reader"), ImgfxError, "out/n1: cannot write: no reader"),
+        (ReaderGoneError(), ReaderGoneError, None),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
     ],
 )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from imgfx.engines.base import Engine, ManyAtOnce, Request, Runner
-from imgfx.errors import EngineError, ImgfxError, surprise
+from imgfx.errors import EngineError, ImgfxError, confined, surprise
 from imgfx.model import Model
 from imgfx.weights import Weights
 
@@ -43,12 +43,12 @@ def open_engine(
     """
     if wanted != "auto":
         engine = engine_named(wanted)
-        return engine, engine.open(model, weights, _within(request, engine))
+        with confined(f"engine {wanted!r}"):
+            return engine, _opened(engine, model, weights, request)
     passed_over: list[EngineError] = []
     for engine, device in _candidates(names, engine_named, request.device):
         try:
-            wish = replace(_within(request, engine), device=device)
-            runner = engine.open(model, weights, wish)
+            runner = _opened(engine, model, weights, replace(request, device=device))
         except EngineError as error:
             passed_over.append(error)
             continue
@@ -65,6 +65,26 @@ def open_engine(
     raise EngineError(f"{model.name}: no engine is installed that runs on {request.device}")
 
 
+_PARTS = ("choice", "batch", "largest", "memory", "close")
+
+
+def _opened(engine: Engine, model: Model, weights: Weights, request: Request) -> Runner:
+    """What the engine, which may be a plugin's, opens.
+
+    Raises:
+        EngineError: it answers something else.
+    """
+    runner = engine.open(model, weights, _within(request, engine))
+    missing = [part for part in _PARTS if not hasattr(runner, part)]
+    if missing or not callable(runner):
+        lacks = " and ".join(missing) or "__call__"
+        raise EngineError(
+            f"engine {engine.name!r} is broken: what it opens, of type {type(runner).__name__}, "
+            f"has no {lacks}"
+        )
+    return runner
+
+
 def _within(request: Request, engine: Engine) -> Request:
     """With the threads that suit the engine."""
     most = max(1, engine.at_once) if isinstance(engine, ManyAtOnce) else 1
@@ -77,14 +97,24 @@ def _candidates(
     """Engines that could run here, each with a device, the best first."""
     engines = []
     for name in names:
-        with contextlib.suppress(ImgfxError):  # a broken plugin costs only its own engine
-            engines.append(engine_named(name))
+        # A broken plugin costs only its own engine.
+        with contextlib.suppress(ImgfxError), confined(f"engine {name!r}"):
+            engine = engine_named(name)
+            engines.append((dict(engine.preference), engine))
     for place in ("cuda", "cpu"):
         if device not in ("auto", place) or (place == "cuda" and device == "auto" and not gpus()):
             continue
-        able = [e for e in engines if place in e.preference and not e.missing()]
-        for engine in sorted(able, key=lambda e: -e.preference[place]):
-            yield engine, place
+        able = [(ranks[place], engine) for ranks, engine in engines if place in ranks]
+        for _rank, engine in sorted(able, key=lambda pair: -pair[0]):
+            if _is_complete(engine):
+                yield engine, place
+
+
+def _is_complete(engine: Engine) -> bool:
+    """Whether all is there that it needs; of one that cannot even say so, not."""
+    with contextlib.suppress(ImgfxError), confined(f"engine {engine.name!r}"):
+        return not engine.missing()
+    return False
 
 
 @lru_cache(maxsize=1)

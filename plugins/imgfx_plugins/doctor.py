@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from imgfx import __version__
 from imgfx.engines.cache import EngineCache
 from imgfx.errors import ImgfxError
-from imgfx.hookspecs import API_VERSION
-from imgfx.offers import FOLDER, PACKAGES, source_path
+from imgfx.hookspecs import API_VERSION, GROUPS
+from imgfx.installed import NAMELESS, installed_points
+from imgfx.offers import FOLDER, PACKAGES, UNPARSABLE, source_path
 from imgfx.weights import load_weights
 from imgfx_plugins.elsewhere import Crash, asked
 
@@ -188,8 +191,21 @@ def plugins(catalog: Catalog) -> Iterator[Finding]:
         elif catalog.shown_name(offer) != offer.name:
             text = f"{offer.kind} {offer.name} clashes; it is called {catalog.shown_name(offer)}"
             yield Finding("note", f"plugin {offer.package}", text)
+    yield from _mistyped()
     packages = sorted({offer.package for offer in others})
     yield _ok("plugins", f"{len(packages)} packages of others: {', '.join(packages) or 'none'}")
+
+
+def _mistyped() -> Iterator[Finding]:
+    """Entry points in groups that imgfx does not look at, though they are named as if it did."""
+    for point in installed_points(lambda group: re.match(r"imgfx\b", group.replace("_", "."))):
+        if re.sub(r"\.v\d+$", ".v1", point.group) in GROUPS.values():
+            continue
+        near = difflib.get_close_matches(point.group, GROUPS.values(), n=1)
+        hint = f"; did its author mean {near[0]}?" if near else ""
+        package = NAMELESS if point.package is None else point.package.name
+        text = f"{point.name}: imgfx has no group {point.group}{hint}"
+        yield Finding("fail", f"plugin {package}", text)
 
 
 def _trouble(offer: Offer) -> str:
@@ -201,7 +217,9 @@ def _trouble(offer: Offer) -> str:
         if path is None or not path.is_file():
             return f"its module {offer.module!r} is not there"
         compile(path.read_bytes(), str(path), "exec")
-    except (AttributeError, OSError, SyntaxError, ValueError) as error:
+        if ":" in offer.module:
+            return f"its entry point must name the module alone, not {offer.module!r}"
+    except (AttributeError, OSError, *UNPARSABLE) as error:
         return f"{offer.module!r} cannot be read: {error}"
     return ""
 

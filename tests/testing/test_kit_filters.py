@@ -160,7 +160,7 @@ def test_a_filter_that_takes_several_threads_is_run_in_several(examined):
     results = examined(body().replace('filter("wrong")', 'filter("wrong", parallel=True)'))
     assert failures(results.values()) == []
     assert results["parallel"].status == "pass"
-    assert results["parallel"].reason == "4 threads, 12 images"
+    assert results["parallel"].reason == "4 threads, 24 images"
 
 
 @pytest.mark.parametrize(("source", "checks", "reason"), WRONG.values(), ids=WRONG)

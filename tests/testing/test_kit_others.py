@@ -273,7 +273,7 @@ def imgfx_engines():
     return [Engine()]
 '''
 ENGINES = {
-    "no protocol": (ENGINE.replace("[Engine()]", "[type('E', (), {'name': 'wrong'})]"), "protocol"),
+    "no protocol": (ENGINE.replace("[Engine()]", "[type('E', (), {'name': 'wrong'})]"), "hooks"),
     "no text": (ENGINE.replace("MISSING", "missing = lambda self: None"), "protocol"),
     "a bug": (ENGINE.replace("OPEN", "1 / 0"), "run"),
     "wrong numbers": (

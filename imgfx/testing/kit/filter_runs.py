@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ _TILED = 2e-5
 """By which tiles and the whole may differ: fp32 adds up in another order for another size."""
 _ELSEWHERE = 1e-5
 _THREADS = 4
+_ROUNDS = 4
 _PARALLEL = ("rgb", "gray", "37x53")
 _CPU = ("--device", "cpu", "--engine", "torch", "--precision", "fp32")
 
@@ -66,22 +67,30 @@ def parallel(subject: FilterSubject) -> Finding:
         return skipped("one image at a time: it does not say `parallel=True`")
     if filters.repeat(subject).status != "pass":
         raise NotReadyError("what it makes is not the same each time")
-    expected = [subject.result(key) for key in _PARALLEL]
+    samples = _parallel_samples()
     with (
         TrialSession(subject.folder) as opened,
         ThreadPoolExecutor(_THREADS) as pool,
     ):
         apply = subject.bound().start(opened)
-        samples = [sample_images()[key] for key in _PARALLEL] * _THREADS
-        made = list(pool.map(lambda image: tried(apply, image), samples))
+        expected = [tried(apply, image).result for image in samples]
+        made = list(pool.map(lambda image: tried(apply, image), samples * _ROUNDS))
     for number, trial in enumerate(made):
         alone = expected[number % len(expected)]
+        if alone is None:
+            raise NotReadyError("no image came back")
         if trial.result is None:
             return failed(f"in {_THREADS} threads: {trial.error}")
         same = trial.result.pixels.shape == alone.pixels.shape
         if not same or difference(trial.result, alone).largest > 0:
             return failed(f"{_THREADS} threads get another image than one: leave out `parallel`")
     return passed(f"{_THREADS} threads, {len(made)} images")
+
+
+def _parallel_samples() -> list[Image]:
+    """Two images of each shape, for what is kept by shape is another image's only then."""
+    plain = [sample_images()[key] for key in _PARALLEL]
+    return [*plain, *(replace(image, pixels=image.pixels[::-1].copy()) for image in plain)]
 
 
 @dataclass(frozen=True)
@@ -151,6 +160,8 @@ def pipe(subject: FilterSubject) -> Finding:
     expected = [subject.result(key) for key in ("16-bit", "rgba")]
     if "fail" in (filters.range_(subject).status, filters.dtype(subject).status):
         raise NotReadyError("values are out of range, or of another depth")
+    if any(trial.touched for trial in subject.evidence.trials.values()):
+        raise NotReadyError("it writes to its input, which is read-only in a run")
     samples = sample_images()
     first, second = _png(samples["16-bit"]), _png(samples["rgba"])
     stream = first + _damaged(first) + second

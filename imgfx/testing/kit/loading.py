@@ -162,7 +162,9 @@ def deprecations(subject: Subject) -> Finding:
 def help_(subject: Subject) -> Finding:
     """Its help can be shown, and explains each option."""
     command: click.Command = subject.thing
-    with click.Context(command, info_name=subject.offer.name) as context:
+    # With the root's names of the help option: Click keeps the one that it first made.
+    names = ["-h", "--help"]
+    with click.Context(command, info_name=subject.offer.name, help_option_names=names) as context:
         try:
             text = command.get_help(context)
         except (ImgfxError, click.ClickException) as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from imgfx.errors import ApiDeprecationWarning, ImageError, confined, surprise
 from imgfx.files import write_image
-from imgfx.image import Image
+from imgfx.image import Image, sealed
 from imgfx.stage import Apply
 from imgfx.testing.kit.findings import NotReadyError
 from imgfx.testing.kit.subjects import StageSubject
@@ -60,7 +60,8 @@ def tried(apply: Apply, given: Image) -> Trial:
     touched = _differ(own, given)
     if not isinstance(result, Image):
         return Trial(given, None, f"answers {type(result).__name__}, no Image", touched=touched)
-    return Trial(given, result, touched=touched)
+    # As a run has it: what a filter answers is imgfx's, and it cannot write there again.
+    return Trial(given, sealed(result), touched=touched)
 
 
 def _differ(one: Image, other: Image) -> bool:
