@@ -16,7 +16,7 @@ from typing import BinaryIO
 if os.name == "posix":
     import fcntl
 
-TEMPORARY = r"\.(.{1,40})\.[0-9a-f]{8}\.tmp"
+TEMPORARY = r"(?s)\.(.{1,40})\.[0-9a-f]{8}\.tmp"
 """What names of temporary files match in full; the group is the beginning of the file's own."""
 _TRIES = 10
 """To hold a new file before another run takes it for an abandoned one."""
@@ -68,32 +68,35 @@ def _fill(
         os.replace(temporary, path)
 
 
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a process from outside; Windows has no SIGHUP."""
+
+
 class _Terminated(BaseException):
-    """SIGTERM, on its way through what has to be cleaned up."""
+    """SIGTERM or SIGHUP, on its way through what has to be cleaned up."""
 
 
 @contextlib.contextmanager
 def _cleaned_up() -> Iterator[None]:
-    """Where SIGTERM would end the process at once, it does so behind what is within."""
+    """Where SIGTERM or SIGHUP would end the process at once, they do so behind what is within."""
     in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
+    ending = [n for n in ENDING if in_main and signal.getsignal(n) == signal.SIG_DFL]
+    came: list[int] = []
 
-    came = False
+    def end(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise _Terminated
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-        raise _Terminated
-
-    signal.signal(signal.SIGTERM, end)
+    for number in ending:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
         if came:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(came[0])
 
 
 def _temporary(path: Path) -> tuple[Path, BinaryIO]:
@@ -208,6 +211,8 @@ def is_taken(descriptor: int) -> bool:
 
 def remove_if_abandoned(path: Path) -> None:
     """Removes a temporary file whose writer is gone; where that cannot be told, it stays."""
+    if path.is_symlink() or not path.is_file():  # to open a pipe would wait for its writer
+        return
     with contextlib.suppress(OSError), path.open("rb") as file:
         if _held_alone(file) is True:
             path.unlink()  # while it is held, so that nobody takes it for theirs meanwhile

@@ -18,7 +18,7 @@ from imgfx import __version__
 from imgfx.chain import describe
 from imgfx.digests import digest_of, stages_of
 from imgfx.engines.base import Choice
-from imgfx.errors import PluginError, confined, tell
+from imgfx.errors import ImgfxError, PluginError, confined, tell
 from imgfx.files import descriptor_of, write_file
 from imgfx.inputs import reads_around, without_own_outputs
 from imgfx.interrupts import Interrupts
@@ -123,9 +123,9 @@ def run_chain(
             return
         if elsewhere is None:
             _tell_models(session, settings)
-        report = Report()
+        report, complete = Report(), False
         if settings.report is not None and not _is_pipe(settings.report):
-            _write_report(settings, chain, session, report)  # fails now or not at all
+            _write_report(settings, chain, session, report, started)  # fails now or not at all
         with _ledger(chain, started, session) as ledger, _interrupts(started, settings) as stop:
             try:
                 work = Work(
@@ -141,12 +141,15 @@ def run_chain(
                 )
                 _run(runner, work, session)
                 _check_all_done(work, runner)
+                complete = not report.stopped
             except KeyboardInterrupt:
                 if stop is None or stop.came is None:
                     raise
                 report.stopped = True
-            finally:
-                _write_report(settings, chain, session, report)
+            except BaseException:
+                _write_report_behind(settings, chain, session, report, started)
+                raise
+            _write_report(settings, chain, session, report, started, complete=complete)
     _raise_for_interrupt(report, stop, journaled=ledger is not None)
     report.raise_for_failures()
     _say((report.done > 1 or report.kept > 0) and not settings.quiet, _count(report))
@@ -330,7 +333,25 @@ def _is_pipe(path: Path) -> bool:
     return descriptor_of(path) is not None or (path.exists() and not path.is_file())
 
 
-def _write_report(settings: Settings, chain: Chain, session: Session, report: Report) -> None:
+def _write_report_behind(
+    settings: Settings, chain: Chain, session: Session, report: Report, started: StartedChain
+) -> None:
+    """The report of a run that ends with an error, which is what has to be told first."""
+    try:
+        _write_report(settings, chain, session, report, started)
+    except (ImgfxError, OSError) as error:
+        tell(f"error: {error.format_message() if isinstance(error, ImgfxError) else error}")
+
+
+def _write_report(
+    settings: Settings,
+    chain: Chain,
+    session: Session,
+    report: Report,
+    started: StartedChain,
+    *,
+    complete: bool = False,
+) -> None:
     """Where one is wanted, it is written before the first image and however the run ends."""
     if settings.report is None:
         return
@@ -348,6 +369,8 @@ def _write_report(settings: Settings, chain: Chain, session: Session, report: Re
             for loaded in session.models
         ],
         "notes": session.notes,
+        "complete": complete,
+        "total": started.items.count,
         "done": report.done,
         "kept": report.kept,
         "failed": report.failed,

@@ -179,6 +179,8 @@ def _exit_code(arguments: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> str:
+    if isinstance(error, ImportError) and "failed to map" in str(error):  # of `ulimit -v`, say
+        return f"too little memory to start: {error.msg}"
     if isinstance(error, ImportError) and "cv2" in Path(error.path or "").parts:
         # As in most containers, which have no libraries of a desktop.
         return (
@@ -234,7 +236,8 @@ def _discard_what_is_left() -> None:
 def run() -> None:
     """The command line of this process, to its exit code."""
     code = main()
-    with suppress(OSError):  # what plugins print while the interpreter ends is no image
+    with suppress(OSError, ValueError):  # what is printed while the interpreter ends is no image
+        sys.stdout.flush()
         os.dup2(2, 1)
     # The interpreter's last collection would visit every object: a tenth of a short run.
     gc.freeze()

@@ -164,11 +164,11 @@ def _check_parts(data: bytes, *, deep: bool) -> None:
             raise DamagedError("damaged TIFF: a strip or tile cannot be decompressed")
 
 
-def _reason(error: cv2.error, name: str) -> DamagedError:
+def _reason(error: cv2.error, name: str) -> DamagedError | MemoryError:
     from imgfx.opencv import cv2
 
     if error.code == cv2.Error.STS_NO_MEM:
-        return DamagedError("too little memory to decode it")
+        return MemoryError()
     if "CV_IO_MAX_IMAGE" in error.err:
         return DamagedError(
             "larger than OpenCV decodes; OPENCV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT in the "

@@ -149,6 +149,19 @@ def _is_nobodys(file: str) -> bool:
     return file.startswith(get_path("stdlib")) and "-packages" not in file
 
 
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an image failed for want of memory, or its file could not be read.
+
+    That tells of the machine as it was, and nothing of the image: another try may do.
+    """
+    while error is not None:
+        unread = isinstance(error, DecodeError) and isinstance(error.__cause__, OSError)
+        if unread or isinstance(error, MemoryError | OutOfMemoryError):
+            return True
+        error = error.__cause__
+    return False
+
+
 @contextmanager
 def confined(what: str) -> Iterator[None]:
     """Around a plugin's code: turns what is none of our errors into one that names the plugin.

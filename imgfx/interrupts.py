@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM in a batch: the first finishes what is in work, the second stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP, the end of a remote session, in a batch.
+
+The first finishes what is in work, the second stops at once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from imgfx.atomic import ENDING
 from imgfx.engines.base import Say
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, *ENDING)
 
 
 def is_ignored(number: signal.Signals) -> bool:

@@ -95,8 +95,16 @@ class Journal:
             self._descriptor = self._opened()
             self._read_on()
         else:
+            self._check_usable()
             for entry in _entries_of(self._path):
                 self._take(entry)
+
+    def _check_usable(self) -> None:
+        """Whether a run could use a journal that is there."""
+        path = self._path
+        if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+            reason = os.strerror(errno.EACCES) if path.is_file() else "it is no file"
+            raise ImgfxError(f"{path}: cannot write there: {reason}")
 
     def _opened(self) -> int:
         folder = self.folder
@@ -104,8 +112,10 @@ class Journal:
             self._is_new = not folder.exists()
             descriptor = _held(self._path)
             _end_line(descriptor)
+            self._place = folder.stat()
         except OSError as error:
-            raise ImgfxError(f"{folder}: cannot write there: {error.strerror}") from error
+            what = self._path if os.path.lexists(self._path) else folder
+            raise ImgfxError(f"{what}: cannot write there: {error.strerror}") from error
         return descriptor
 
     def known(self, source: Path | None, name: str, target: Path) -> Entry | None:
@@ -193,7 +203,7 @@ class Journal:
             data += part
         whole = data[: data.rfind(b"\n") + 1]  # the rest is still being written
         self._seen += len(whole)
-        for entry in _entries_in(whole.decode("utf-8", "surrogateescape")):
+        for entry in _entries_in(whole):
             self._take(entry)
 
     def _take(self, entry: Entry) -> None:
@@ -256,8 +266,16 @@ class Journal:
 
         A folder that was removed or unmounted must not be made anew in another place.
         """
-        if not _is_there(self._path, self._descriptor):
-            raise ImgfxError(f"{self.folder}: the folder has vanished; what was written is lost")
+        if _is_there(self._path, self._descriptor):
+            return
+        if _is_there(self.folder, self._place):
+            raise ImgfxError(
+                f"{self._path}: the journal has been removed or replaced during the run, which "
+                "ends here; the same command makes anew what is not noted"
+            )
+        raise ImgfxError(
+            f"{self.folder}: the folder has been moved or removed, and what was written with it"
+        )
 
     def _relative(self, path: Path) -> str:
         return self._from_here(str(path))
@@ -287,8 +305,12 @@ def _held(path: Path) -> int:
     """The journal's descriptor, shared with other runs; who is alone removes an empty one."""
     for _ in range(_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # to open a pipe would wait for its reader
+            number = errno.EISDIR if path.is_dir() else errno.EINVAL
+            raise OSError(number, "it is no file", path)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            # As any other file there: in a shared folder others may go on with the batch.
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         except FileNotFoundError:
             continue  # another run has removed the empty folder just now
         share(descriptor)
@@ -305,9 +327,11 @@ def _end_line(descriptor: int) -> None:
         os.write(descriptor, b"\n")
 
 
-def _is_there(path: Path, descriptor: int) -> bool:
+def _is_there(path: Path, known: int | os.stat_result) -> bool:
+    """Whether a path still means what was opened there, or found."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
+        found = os.fstat(known) if isinstance(known, int) else known
+        return os.path.samestat(path.stat(), found)
     except OSError:
         return False
 
@@ -333,13 +357,14 @@ def place_of(path: Path) -> Path:
 
 def _entries_of(path: Path) -> Iterator[Entry]:
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        data = path.read_bytes() if path.is_file() else b""
     except OSError:
         return
-    yield from _entries_in(text)
+    yield from _entries_in(data)
 
 
-def _entries_in(text: str) -> Iterator[Entry]:
+def _entries_in(data: bytes | bytearray) -> Iterator[Entry]:
+    text = os.fsdecode(bytes(data))  # as the names of files are, with which they are compared
     for line in text.split("\n"):  # not splitlines: names may hold what else ends a line
         entry = _entry(line)
         if entry is not None:
@@ -356,9 +381,13 @@ def _entry(line: str) -> Entry | None:
             data[field] = (
                 None if data[field] is None else (int(data[field][0]), int(data[field][1]))
             )
-        return Entry(**data)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        entry = Entry(**data)
+    except (
+        ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+    ):  # fmt: skip
         return None
+    texts = (entry.output, entry.input, entry.chain, entry.stages, entry.error or "")
+    return entry if all(isinstance(text, str) for text in texts) else None
 
 
 def remove_abandoned(targets: Iterable[Path]) -> None:

@@ -44,6 +44,8 @@ class Made:
     error: str | None = None
     ran: Sequence[Choice] | None = None
     """See `Outcome`."""
+    passing: bool = False
+    """Of an error: whether it says nothing of the image; see `is_passing`."""
 
 
 @dataclass

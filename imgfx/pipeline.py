@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgfx.abreast import Abreast, Workers, are_small
 from imgfx.ahead import Loading, announced, counted, left_of, loaded_ahead
-from imgfx.errors import ImageError, ImgfxError, ReaderGoneError
+from imgfx.errors import ImageError, ImgfxError, ReaderGoneError, is_passing
 from imgfx.filters import checked, recorder_of, start_filters, started_stage
 from imgfx.image import NO_NAME, Image
 from imgfx.outcomes import Ledger, Made, Observe, Outcome, Report, message
@@ -62,6 +62,8 @@ class _Filtered:
     error: str | None = None
     notes: Sequence[str] = ()
     """On an image that failed: they may say why."""
+    passing: bool = False
+    """See `Made`."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ class StartedChain:
                 image = replace(image, notes=tuple(dict.fromkeys((*notes, *image.notes))))
         except (Exception, SystemExit) as error:  # a stage is a plugin: its trouble is one image's
             spent = time.monotonic() - started
-            return _Filtered(item, spent, error=message(item, error), notes=notes)
+            passing = is_passing(error)
+            return _Filtered(item, spent, None, message(item, error), notes, passing)
         return _Filtered(_named(item, image), time.monotonic() - started, image)
 
     def _accepted(self, image: object, item: Item, index: int) -> Image:
@@ -210,8 +213,8 @@ class StartedChain:
         """
         item, image = filtered.item, filtered.image
         if image is None:
-            notes = tuple(filtered.notes)
-            return Made(item.name, None, filtered.seconds, notes, filtered.error)
+            notes, passing = tuple(filtered.notes), filtered.passing
+            return Made(item.name, None, filtered.seconds, notes, filtered.error, passing=passing)
         data: bytes | None = None
         more: tuple[str, ...] = ()
         error: str | None = None
@@ -239,7 +242,7 @@ class StartedChain:
             ImgfxError: nothing more can be written.
         """
         item, output, error = replace(item, name=made.name), None, made.error
-        if error is not None and ledger is not None:
+        if error is not None and ledger is not None and not made.passing:
             ledger.failed(item, index, error)
         if made.data is not None:
             try:

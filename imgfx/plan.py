@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,16 +163,26 @@ def _planned(
 
 def _unwritable(target: Path) -> str | None:
     """Why nothing can be written there, as far as it can be seen."""
+    with suppress(OSError):
+        if target.is_dir():
+            return f"{target}: is a folder"
     folder = target.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
         return f"{target}: {folder} is no folder"
+    if os.name == "posix" and len(os.fsencode(target.name)) > os.pathconf(folder, "PC_NAME_MAX"):
+        return f"{target}: cannot write: {os.strerror(errno.ENAMETOOLONG)}"
     return None if os.access(folder, os.W_OK) else f"{target}: {folder} is not writable"
 
 
 def show_plan(plan: Plan, json_to: int | None) -> None:
     """Lines for people on stderr, or JSON to this descriptor."""
+    with suppress(OSError) if json_to is None else nullcontext():  # as of all that stderr is told
+        _show_plan(plan, json_to)
+
+
+def _show_plan(plan: Plan, json_to: int | None) -> None:
     if json_to is not None:
         write_all(json_to, (json.dumps(_as_json(plan), indent=2) + "\n").encode())
         return

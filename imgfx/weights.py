@@ -108,6 +108,8 @@ def _from_header(path: Path, header: Mapping[str, str], tensors: Tensors) -> Wei
     try:
         spec = ModelSpec.from_json(header["spec"])
         training = json.loads(header.get("training", "{}"))
+        if not isinstance(training, dict):
+            raise TypeError("its record of training is no object")
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: unreadable header: {error}") from error
     return Weights(spec, tensors, training, header.get("model", ""))

@@ -395,7 +395,7 @@ def test_a_journal_that_is_a_link_into_nowhere_is_an_error(photos, batch, tmp_pa
     (tmp_path / "out" / NAME).symlink_to(tmp_path / "gone" / "journal")
     ended, _ = batch()
     assert (ended.code, ended.err) == (
-        1, "imgfx: error: out: cannot write there: No such file or directory\n",
+        1, f"imgfx: error: out/{NAME}: cannot write there: No such file or directory\n",
     )  # fmt: skip
 
 
@@ -508,6 +508,10 @@ def test_a_batch_in_which_nothing_was_done_leaves_nothing(imgfx, tmp_path):
     (tmp_path / "in").mkdir()
     ended = imgfx("open", "nowhere1.png", "nowhere2.png", "save", "out", "--on-error", "stop")
     assert ended.code == 1
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "in" / "a.png").write_bytes(b"no image")
+    ended = imgfx("open", "in", "nowhere2.png", "save", "out", "--on-error", "stop")
+    assert ended.code == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == [NAME]  # that one failed is noted
 
 
@@ -542,7 +546,9 @@ def imgfx_stages():
         line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr == "imgfx: error: out: the folder has vanished; what was written is lost\n"
+    assert ended.stderr == (
+        "imgfx: error: out: the folder has been moved or removed, and what was written with it\n"
+    )
 
 
 WAITING = """

@@ -25,9 +25,14 @@ _FILES_OF_RUNS = (".safetensors", ".best.safetensors", ".state", ".metrics.jsonl
 
 
 def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterator[Path]:
-    """Files with an image's suffix below the folders, sorted, each once, without excluded names.
+    """Files with an image's suffix below the folders, sorted, each once, without excluded ones.
 
-    Nor the pictures that `imgfx train` writes beside its weights, which may lie there too.
+    Left out are hidden files and folders, as in `open`, and the pictures that `imgfx train` writes
+    beside its weights, which may lie there too. That links to folders are, too, is told.
+
+    Args:
+        folders: searched with their sub-folders.
+        exclude: glob patterns of file names, or of paths from the folder on.
 
     Raises:
         TrainingError: a folder does not exist.
@@ -36,14 +41,25 @@ def image_paths(folders: Iterable[Path], exclude: Sequence[str] = ()) -> Iterato
     for folder in folders:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: no such folder of training data")
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(shown_below(folder)):
             wanted = path.suffix.lower() in READABLE_SUFFIXES and path.is_file()
-            if not wanted or any(fnmatch.fnmatch(path.name, pattern) for pattern in exclude):
+            names = (path.name, path.relative_to(folder).as_posix())
+            if not wanted or any(fnmatch.fnmatch(n, pattern) for n in names for pattern in exclude):
                 continue
             file = path.resolve()  # a folder may be named twice, or lie within another
             if file not in seen and not _is_of_a_run(path):
                 seen.add(file)
                 yield path
+
+
+def shown_below(folder: Path) -> Iterator[Path]:
+    """What is in a folder and those below it, without hidden names; links to folders are told."""
+    for path in folder.rglob("*"):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.is_symlink() and path.is_dir():
+            tell(f"{path}: a link to a folder is not followed; name it itself")
+        yield path
 
 
 def _is_of_a_run(path: Path) -> bool:

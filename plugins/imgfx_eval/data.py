@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imgfx.errors import ImageError
 from imgfx.formats import READABLE_SUFFIXES
+from imgfx.training.photos import shown_below
 
 
 def named_images(folder: Path) -> list[tuple[str, Path]]:
@@ -71,7 +72,7 @@ def _partner(
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES)
+    found = (p for p in shown_below(folder) if p.suffix.lower() in READABLE_SUFFIXES)
     paths = sorted(path for path in found if path.is_file())
     if not paths:
         raise ImageError(f"{folder}: no images in this folder")

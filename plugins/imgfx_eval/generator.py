@@ -18,7 +18,7 @@ from imgfx.image import Image, float_from_pixels, pixels_from_float
 from imgfx.latents import TEMPERATURE, latent_vectors
 from imgfx.model import Model
 from imgfx.set_metrics import frechet, manifold, nearest, sliced_wasserstein
-from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures
+from imgfx.training.pictures import Pictures, grid, load_pictures, split_pictures, without_copies
 from imgfx.weights import load_weights, network_from_weights
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def measure(
     first = generated(loaded, 1)
     size, channels = first.shape[1], first.shape[3]
     held_out, others = split_pictures(load_pictures([folder], (), size, channels))
+    others = without_copies(others, held_out)  # as training does
     number = min(_MOST, len(held_out), len(others), count or _MOST)
     if number < _FEWEST:
         raise TrainingError(

@@ -41,8 +41,11 @@ class Protocol(ABC):
         """
 
     def measure(self, image: Float, clean: Float) -> tuple[float, float]:
-        """(PSNR in dB, SSIM) of an image rounded to 8 bits."""
-        pair = [degradations.round_to_8_bits(image), clean]
+        """(PSNR in dB, SSIM) of two images rounded to 8 bits.
+
+        Both are: else a clean image of 16 bits would differ from itself.
+        """
+        pair = [degradations.round_to_8_bits(part) for part in (image, clean)]
         if self.on_luma:
             pair = [luma(part) for part in pair]
         cropped, reference = (crop_border(part, self.border) for part in pair)
@@ -61,6 +64,8 @@ class Made(Protocol):
     def example(self, path: Path, seed: int) -> tuple[Float, Image]:
         """See `Protocol`; the input has 8 bits."""
         clean = self.prepare(float_from_pixels(read_image(path).pixels))
+        if 0 in clean.shape:
+            raise ImageError(f"{path}: too small to be measured so")
         degraded = pixels_from_float(self.degrade(clean, seed), "uint8")
         return clean, Image(degraded, name=path.stem)
 

@@ -148,17 +148,20 @@ def _files_below(
 
 
 def _items_of(name: str, recursive: bool, session: Session) -> list[Item]:
-    path = Path(name)
+    if not _holds(Path(name).exists) and glob.has_magic(name):
+        matches = sorted(glob.glob(name, recursive=True))
+        if not matches:
+            raise ImageError(f"{name}: no file matches")
+        return [item for match in matches for item in _items_at(Path(match), recursive, session)]
+    return _items_at(Path(name), recursive, session)
+
+
+def _items_at(path: Path, recursive: bool, session: Session) -> list[Item]:
     if _holds(path.is_dir):
         try:
             return _folder_items(path, recursive, session)
         except OSError as error:
             raise ImageError(f"{error.filename}: cannot read: {error.strerror}") from error
-    if not _holds(path.exists) and glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True))
-        if not matches:
-            raise ImageError(f"{name}: no file matches")
-        return [item for match in matches for item in _items_of(match, recursive, session)]
     return _items_of_file(path, PurePath(), session.settings.most_pixels)
 
 

@@ -60,6 +60,8 @@ class FileSink:
 
     def _path(self, item: Item, index: int) -> Path:
         stem = item.name if item.path is not None else _plain_name(item.name)
+        if stem in (".", ".."):  # of `...png`, which would lead out of the folder
+            stem = "_"
         return self._filled(stem, self._suffix(item), item.folder.as_posix(), index)
 
     def _fill(self, stem: str, suffix: str, folder: str, index: int) -> Path:

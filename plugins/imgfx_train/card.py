@@ -16,7 +16,7 @@ _UNSTATED = "not stated; whoever uses the weights should ask"
 def write_card(run: Run, finished: bool) -> None:
     """Writes the card beside the weights, as Markdown."""
     plan = run.plan
-    write_file(plan.out.with_suffix(".md"), card_text(run, finished).encode())
+    write_file(plan.card_path, card_text(run, finished).encode())
 
 
 def card_text(run: Run, finished: bool) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import tell
 from imgfx.ranges import FiniteRange
 from imgfx_train.launch import launch
 from imgfx_train.request import Request
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help="Leave out files with such names; may be given again.",
+    help="Leave out files with such names, or such paths from DIR on; may be given again.",
 )
 @click.option(
     "--validation",
@@ -143,10 +142,6 @@ def train(catalog: Catalog, /, model: str, out: Path | None, **options: Any) -> 
     _refuse_contradictions(request)
     came = launch(catalog, request)
     if came is not None:
-        if request.out.with_suffix(".state").exists():
-            tell(f"stopped; go on with --resume --out {request.out}")
-        else:
-            tell("stopped before the first step; nothing is saved")
         raise click.exceptions.Exit(128 + came)  # what a shell reports of a signal
 
 
@@ -168,3 +163,8 @@ def _refuse_contradictions(request: Request) -> None:
     if request.out.suffix != ".safetensors":
         # The other files of the run are named after it; one must not be named like another.
         raise click.UsageError(f"--out {request.out}: the name must end in .safetensors")
+    if request.out.stem.endswith(".best"):
+        plain = request.out.with_suffix("").with_suffix(".safetensors").name
+        raise click.UsageError(
+            f"--out {request.out}: so are the best weights of {plain} named; choose another name"
+        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import TrainingError, confined, tell
+from imgfx.errors import TrainingError, WeightsError, confined, tell
 from imgfx.interrupts import is_ignored
 from imgfx_train.held import held
 from imgfx_train.progress import shown
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from imgfx.catalog import Catalog
     from imgfx.model import Model, ModelSpec
     from imgfx.training.recipe import Recipe, Task
+    from imgfx.weights import Weights
     from imgfx_train.processes import Processes
     from imgfx_train.run import Plan, Run
 
@@ -70,8 +71,11 @@ def launch(catalog: Catalog, request: Request) -> int | None:
         learner = Learner(task, recipe, device, plan.facts["precision"], processes)
         with _interrupts() as interrupted:
             run = Run(plan, task, learner, lambda: bool(interrupted), processes)
-            finished = _executed(run, state, processes)
-            return None if finished else next(iter(interrupted), signal.SIGINT)
+            if _executed(run, state, processes):
+                return None
+            if processes.leads:
+                tell(_stopped(run))
+            return next(iter(interrupted), signal.SIGINT)
 
 
 def _prepared(
@@ -107,10 +111,17 @@ def _executed(run: Run, state: Mapping[str, Any] | None, processes: Processes) -
         shown(run.plan.length, quiet=not processes.leads) as show,
     ):
         finished = run.execute(show)
-    if processes.leads:
+    if run.saved:
         write_card(run, finished)
         tell(_result(run))
     return finished
+
+
+def _stopped(run: Run) -> str:
+    """How to go on with a run that an interrupt has ended."""
+    if run.saved or run.learner.step:
+        return f"stopped; go on with --resume --out {run.plan.out}"
+    return "stopped before the first step; nothing is saved"
 
 
 def _result(run: Run) -> str:
@@ -192,6 +203,7 @@ def _network(
 
     if request.init is not None:
         weights = load_weights(request.init)
+        _refuse_no_numbers(weights, request.init)
         if request.grow:
             spec, network = model.spec, grown_network(model, weights, request.init)
         else:
@@ -202,6 +214,19 @@ def _network(
         return network, spec
     spec = model.spec if state is None else spec_of(state)
     return model.build(spec), spec
+
+
+def _refuse_no_numbers(weights: Weights, path: Path) -> None:
+    """Refuses weights from which no rate, however low, leads anywhere.
+
+    Raises:
+        WeightsError: they hold values that are not finite.
+    """
+    import numpy as np
+
+    for name, tensor in weights.tensors.items():
+        if not np.isfinite(tensor).all():
+            raise WeightsError(f"--init {path}: {name} holds values that are not finite numbers")
 
 
 def _origin(request: Request, state: Mapping[str, Any] | None) -> str:

@@ -69,6 +69,11 @@ class Plan:
         return self.out.with_suffix(".curves.png")
 
     @property
+    def card_path(self) -> Path:
+        """The model card."""
+        return self.out.with_suffix(".md")
+
+    @property
     def samples_path(self) -> Path:
         """The newest picture of what the network does."""
         return self.out.with_suffix(".samples.png")
@@ -116,6 +121,9 @@ class Run:
         self._undrawn: set[Path] = set()
         self.figures: dict[str, float] = {}
         self.best = float("-inf")
+        self.saved = False
+        """Whether anything of this run is on the disk."""
+        self._replaces = False
         self._good: dict[str, Any] | None = None
         self._losses = Means()
         self.reach = 0
@@ -201,6 +209,8 @@ class Run:
         self._good = copy.deepcopy(self.learner.state())
 
     def _validate(self) -> None:
+        if self._replaces:  # before anything is added to what an older run left
+            self.save()
         figures = self.task.validate(self.learner.average)
         # A task may answer NumPy's numbers, which JSON does not know.
         self.figures = {name: float(value) for name, value in figures.items()}
@@ -213,7 +223,7 @@ class Run:
         if self._processes.leads:
             self._draw()
         score = self.figures[self.plan.recipe.metric]
-        if score > self.best:
+        if score > self.best or score == self.best == math.inf:
             self.best = score
             self._save_weights(self.plan.best_path)
 
@@ -256,7 +266,12 @@ class Run:
         """Writes weights and state, each by a rename, so a kill leaves the older ones whole."""
         if not self._processes.leads:
             return
+        if self._replaces:  # of data and a licence that are not those of the new weights
+            self.plan.card_path.unlink(missing_ok=True)
         self._save_weights(self.plan.out)
+        self.saved = True
+        if self._replaces:
+            self._remove_older()
         state = {
             "model": self.plan.model.name,
             "spec": self.plan.spec.to_json(),
@@ -282,17 +297,22 @@ class Run:
         save_state(self.plan.state_path, state)
 
     def start_anew(self) -> None:
-        """Removes what an older run of the same name left, but for its weights.
+        """What an older run of the same name left goes once this one's first weights are there."""
+        self._replaces = self._processes.leads
 
-        Its state would otherwise be resumed if this run were killed before its first save.
+    def _remove_older(self) -> None:
+        """Removes what belongs to an older run's weights, which have just been replaced.
+
+        Its state would otherwise be resumed if this run were killed now.
         """
-        if not self._processes.leads:
-            return
+        self._replaces = False
+        plan = self.plan
         for path in (
-            self.plan.state_path,
-            self.plan.metrics_path,
-            self.plan.curves_path,
-            self.plan.best_path,
+            plan.state_path,
+            plan.best_path,
+            plan.metrics_path,
+            plan.curves_path,
+            plan.samples_path,
         ):
             path.unlink(missing_ok=True)
 

@@ -468,3 +468,29 @@ def test_shrinking_takes_images_of_any_size(scale):
     small = shrunk.degrade(clean, 0)
     assert (clean.shape[0] // scale, clean.shape[1] // scale) == small.shape[:2]
     assert shrunk.baseline(small).shape == clean.shape
+
+
+def test_an_image_of_16_bits_is_what_it_is(tmp_path, capfd, weights):
+    fine = np.random.default_rng(0).integers(0, 65536, (20, 22, 3), dtype=np.uint16)
+    for folder in ("clean", "degraded"):
+        write_image(tmp_path / folder / "a.png", Image(fine, depth="uint16"))
+    words = ("denoise-ae", "--data", "clean", "--weights", weights["denoise-ae"])
+    for way in (("--degraded", "degraded"), ("--sigma", "0")):
+        (row,) = evaluated(capfd, *words, *way)["images"]
+        assert row["psnr_before"] in (None, "inf")
+        assert row["ssim_before"] == 1
+
+
+def test_hidden_files_are_no_test_images(tmp_path, capfd, weights, clean):
+    words = ("denoise-ae", "--data", clean, "--sigma", "25", "--weights", weights["denoise-ae"])
+    expected = evaluated(capfd, *words)
+    (clean / "._b.png").write_bytes(b"\0\5\26\7 of a Mac")
+    assert evaluated(capfd, *words) == expected
+
+
+def test_an_image_smaller_than_the_scale_is_too_small(tmp_path, capfd, weights, clean):
+    write_image(clean / "c.png", Image(pixels(1, 1)))
+    words = ["superres-rednet", "--data", clean, "--scale", "2"]
+    words += ["--weights", weights["superres-rednet"]]
+    assert main(["eval", *map(str, words), "--device", "cpu"]) == 3
+    assert "c.png: too small to be measured so" in capfd.readouterr().err

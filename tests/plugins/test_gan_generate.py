@@ -57,7 +57,7 @@ def test_the_lower_the_temperature_the_less_images_differ(images):
     spread = {}
     for temperature in ("0", "0.5", "1.5"):
         made = images("--count", "6", "--temperature", temperature)
-        spread[temperature] = np.std([image.pixels for image in made], axis=0).mean()
+        spread[temperature] = np.ptp([image.pixels for image in made], axis=0).mean()
     assert spread["0"] == 0 < spread["0.5"] < spread["1.5"]
     (usual,), (named,) = images(), images("--temperature", str(TEMPERATURE))
     np.testing.assert_array_equal(usual.pixels, named.pixels)
