@@ -29,7 +29,6 @@ _VERSION = 1
 _FAILED = "failed"
 _TRIES = 100
 """To hold a journal that other runs remove meanwhile."""
-
 _RECENT = 256
 """Paths that are at hand as they are noted: each is asked for several times while it is made."""
 
@@ -382,9 +381,7 @@ def _entry(line: str) -> Entry | None:
                 None if data[field] is None else (int(data[field][0]), int(data[field][1]))
             )
         entry = Entry(**data)
-    except (
-        ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
-    ):  # fmt: skip
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
     texts = (entry.output, entry.input, entry.chain, entry.stages, entry.error or "")
     return entry if all(isinstance(text, str) for text in texts) else None
