@@ -305,8 +305,7 @@ def _held(path: Path) -> int:
     for _ in range(_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # to open a pipe would wait for its reader
-            number = errno.EISDIR if path.is_dir() else errno.EINVAL
-            raise OSError(number, "it is no file", path)
+            raise OSError(errno.EINVAL, "it is no file", path)
         try:
             # As any other file there: in a shared folder others may go on with the batch.
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)

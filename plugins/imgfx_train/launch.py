@@ -93,9 +93,21 @@ def _prepared(
         task = _taught(_task(recipe, request, network), catalog, request, device)
     # One process's measurement of what is faster must do for all.
     (precision,) = processes.agree(_precision(request, recipe, device))
-    known = {"data": task.describe_data(), "origin": _origin(request, state)}
+    data = task.describe_data()
+    known = {"data": _data_so_far(data, state), "origin": _origin(request, state)}
     plan = _plan(model, spec, recipe, request, known, device, precision, processes)
+    plan = dataclasses.replace(plan, remembered={**plan.remembered, "last_data": data})
     return plan, task
+
+
+def _data_so_far(data: str, state: Mapping[str, Any] | None) -> str:
+    """What a run has learned from, and what from before it was resumed on other data."""
+    begun = state.get("begun", {}) if state is not None else {}
+    last = begun.get("last_data", data)
+    if last == data:
+        return str(begun.get("data", data))
+    tell(f"other data than before: {last}; the best weights are chosen anew")
+    return f"{data}; before that {begun.get('data', last)}"
 
 
 def _executed(run: Run, state: Mapping[str, Any] | None, processes: Processes) -> bool:

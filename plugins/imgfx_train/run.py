@@ -289,6 +289,7 @@ class Run:
                 "precision": self.plan.facts.get("precision", "auto"),
                 "seed": self.plan.seed,
                 "origin": self.plan.facts.get("origin", ""),
+                "data": self.plan.facts.get("data", ""),
                 "teachers": self.plan.facts.get("teachers", ""),
                 "beginning": self.plan.facts.get("beginning", ""),
                 **self.plan.remembered,
@@ -327,9 +328,16 @@ class Run:
             self._rng.bit_generator.state = json.loads(state["rng"])
             self.seconds, self.data_seconds = state["seconds"], state["data_seconds"]
             self._rate_scale, self.best = state["rate_scale"], state["best"]
+            if not self._is_of_last_data(state):  # figures on other photos do not compare
+                self.best = float("-inf")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             path = self.plan.state_path
             raise TrainingError(f"{path}: the state does not fit this model") from error
+
+    def _is_of_last_data(self, state: Mapping[str, Any]) -> bool:
+        """Whether the run was trained and validated on the same as now, as far as it is known."""
+        now = self.plan.remembered.get("last_data")
+        return bool(state.get("begun", {}).get("last_data", now) == now)
 
     def facts(self) -> dict[str, str]:
         """What the header and the card say of the run."""

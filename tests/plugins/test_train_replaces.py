@@ -83,6 +83,28 @@ def test_weights_that_hold_no_numbers_are_no_beginning(tmp_path, shelf, train, c
     assert [path.name for path in tmp_path.glob("a.*")] == []
 
 
+def test_a_run_resumed_on_other_data_tells_of_both_and_chooses_its_best_anew(
+    tmp_path, shelf, train, capfd
+):
+    assert train("denoise-ae", "photos", "--steps", "2", "--licence", "CC0") == 0
+    first = facts()["data"]
+    other = tmp_path / "other"
+    for number in range(3):  # of one colour: nothing could be better than on these
+        write_image(other / f"{number}.png", Image(np.full((128, 128, 3), 90 + number, np.uint8)))
+    (tmp_path / "a.best.safetensors").unlink()
+    capfd.readouterr()
+    assert train("denoise-ae", other, "--steps", "3", "--resume", new=False) == 0
+    assert f"other data than before: {first}" in capfd.readouterr().err
+    assert facts()["data"].endswith(f"of other; before that {first}")
+    assert f"before that {first}" in (tmp_path / "a.md").read_text()
+    (tmp_path / "a.best.safetensors").unlink()
+    assert train("denoise-ae", "photos", "--steps", "4", "--resume", new=False) == 0
+    assert (tmp_path / "a.best.safetensors").exists()  # though its figure is far below the last
+    assert facts()["data"].count("before that") == 2
+    assert train("denoise-ae", "photos", "--steps", "5", "--resume", new=False) == 0
+    assert facts()["data"].count("before that") == 2
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Photos that are shown, hidden, behind a link, and in a sub-folder."""

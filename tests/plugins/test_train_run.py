@@ -107,10 +107,14 @@ def test_the_card_says_what_the_weights_are(tmp_path, finished, licence, expecte
 def test_a_new_run_leaves_nothing_of_an_older_one_but_its_weights(tmp_path):
     old = run_of(tmp_path, LineTask(), steps=3)
     old.execute(no_show)
+    (tmp_path / "a.md").write_text("of the older one")
+    older = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     run = run_of(tmp_path, LineTask())
     run.start_anew()
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"a.safetensors", "a.samples.png"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == older
+    run.save()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.safetensors", "a.state"}
+    assert (tmp_path / "a.state").read_bytes() != older["a.state"]
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path):
