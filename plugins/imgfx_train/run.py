@@ -313,7 +313,6 @@ class Run:
             plan.best_path,
             plan.metrics_path,
             plan.curves_path,
-            plan.samples_path,
         ):
             path.unlink(missing_ok=True)
 

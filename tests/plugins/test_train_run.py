@@ -113,7 +113,8 @@ def test_a_new_run_leaves_nothing_of_an_older_one_but_its_weights(tmp_path):
     run.start_anew()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == older
     run.save()
-    assert {path.name for path in tmp_path.iterdir()} == {"a.safetensors", "a.state"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"a.safetensors", "a.state", "a.samples.png"}
     assert (tmp_path / "a.state").read_bytes() != older["a.state"]
 
 
