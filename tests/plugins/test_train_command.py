@@ -147,8 +147,9 @@ def test_a_resumed_run_validates_leaves_out_and_says_what_it_did_before(
     more = ["--validation", str(shelf / "photos"), "--exclude", "1.*", "--licence", "BSD"]
     assert train("superres-rednet", others, *there, *more, "--data", str(shelf / "photos"),
                  "--steps", "3", new=False) == 0  # fmt: skip
-    told = facts("../a.safetensors")
-    assert told["data"] == "1 photos of others, photos; validated on 4 of photos"
+    first, told = told["data"], facts("../a.safetensors")
+    now = "1 photos of others, photos; validated on 4 of photos"
+    assert told["data"] == f"{now}; before that {first}"
     assert told["licence"] == "BSD"
     assert "--exclude '1.*'" in told["command"]
 
