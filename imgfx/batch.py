@@ -123,33 +123,24 @@ def run_chain(
             return
         if elsewhere is None:
             _tell_models(session, settings)
-        report, complete = Report(), False
+        report = Report()
         if settings.report is not None and not _is_pipe(settings.report):
             _write_report(settings, chain, session, report, started)  # fails now or not at all
         with _ledger(chain, started, session) as ledger, _interrupts(started, settings) as stop:
-            try:
-                work = Work(
-                    started,
-                    settings,
-                    report,
-                    lambda _outcome: None,
-                    ledger,
-                    stop,
-                    _blueprint(chain, settings, parts or {}, registry),
-                    partial(_learn, session, settings, elsewhere),
-                    partial(_say, not settings.quiet),
-                )
+            work = Work(
+                started,
+                settings,
+                report,
+                lambda _outcome: None,
+                ledger,
+                stop,
+                _blueprint(chain, settings, parts or {}, registry),
+                partial(_learn, session, settings, elsewhere),
+                partial(_say, not settings.quiet),
+            )
+            with _reported(work, partial(_write_report, settings, chain, session, report, started)):
                 _run(runner, work, session)
                 _check_all_done(work, runner)
-                complete = not report.stopped
-            except KeyboardInterrupt:
-                if stop is None or stop.came is None:
-                    raise
-                report.stopped = True
-            except BaseException:
-                _write_report_behind(settings, chain, session, report, started)
-                raise
-            _write_report(settings, chain, session, report, started, complete=complete)
     _raise_for_interrupt(report, stop, journaled=ledger is not None)
     report.raise_for_failures()
     _say((report.done > 1 or report.kept > 0) and not settings.quiet, _count(report))
@@ -333,14 +324,22 @@ def _is_pipe(path: Path) -> bool:
     return descriptor_of(path) is not None or (path.exists() and not path.is_file())
 
 
-def _write_report_behind(
-    settings: Settings, chain: Chain, session: Session, report: Report, started: StartedChain
-) -> None:
-    """The report of a run that ends with an error, which is what has to be told first."""
+@contextmanager
+def _reported(work: Work, write: Callable[..., None]) -> Iterator[None]:
+    """Around a run: its report is written however it ends; what ends it is told in any case."""
     try:
-        _write_report(settings, chain, session, report, started)
-    except (ImgfxError, OSError) as error:
-        tell(f"error: {error.format_message() if isinstance(error, ImgfxError) else error}")
+        yield
+    except BaseException as error:
+        stop = work.interrupts
+        if isinstance(error, KeyboardInterrupt) and stop is not None and stop.came is not None:
+            work.report.stopped = True
+        else:
+            try:
+                write()
+            except ImgfxError as second:  # as is said of whatever cannot be written
+                tell(f"error: {second.format_message()}")
+            raise
+    write(complete=not work.report.stopped)
 
 
 def _write_report(

@@ -273,3 +273,23 @@ def test_a_dry_run_whose_lines_nobody_takes_is_no_error(tmp_path: Path, three: P
             check=False,
         )  # fmt: skip
     assert ended.returncode == 0
+
+
+def test_the_report_of_a_single_image_that_is_interrupted_says_what_is_not_done(
+    tmp_path: Path, three: Path
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "ctrl.py").write_text(
+        "import os, signal\nfrom imgfx.api import hookimpl, image_filter\n\n\n"
+        "@image_filter('ctrl')\ndef ctrl(image):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    return image\n\n\n"
+        "@hookimpl\ndef imgfx_stages():\n    return [ctrl]\n"
+    )
+    line = ["--plugins-dir", "plugins", "open", "in/0000.png", "ctrl", "save", "o.png"]
+    ended = subprocess.run(
+        [*PROGRAM, *line, "--report", "r.json"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 130, ended.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["complete"], report["total"], report["done"]) == (False, 1, 0)
+    assert not (tmp_path / "o.png").exists()
