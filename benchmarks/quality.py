@@ -37,6 +37,7 @@ class Row:
     measure: str
     before: str
     after: str
+    ensemble: str = ""
 
 
 def main() -> None:
@@ -49,8 +50,14 @@ def main() -> None:
     if options.write and not all((options.set5, options.b100, options.fashion, options.faces)):
         parser.error("--write needs all four folders, or it would leave out rows")
     figures = "\n".join(
-        ["| stage | measured on | before | after |", "|---|---|---|---|"]
-        + [f"| {r.what} | {r.measure} | {r.before} | {r.after} |" for r in measured(options)]
+        [
+            "| stage | measured on | before | after | with `--self-ensemble` |",
+            "|---|---|---|---|---|",
+        ]
+        + [
+            f"| {r.what} | {r.measure} | {r.before} | {r.after} | {r.ensemble} |"
+            for r in measured(options)
+        ]
     )
     models = models_table()
     if not options.write:
@@ -79,16 +86,17 @@ def measured(options: argparse.Namespace) -> list[Row]:
 
 def denoising(folder: Path) -> Row:
     """Three noise levels."""
-    levels = [mean(evaluate("denoise-ae", folder, "--sigma", str(s))) for s in (15, 25, 50)]
+    levels = [("--sigma", str(sigma)) for sigma in (15, 25, 50)]
     what = "`denoise-ae`, noise of sigma 15 / 25 / 50, level unknown"
-    return Row(what, "B100, PSNR on RGB", *joined(levels))
+    return Row(what, "B100, PSNR on RGB", *restored("denoise-ae", folder, levels))
 
 
 def enlarging(stage: str, folder: Path) -> Row:
     """Three scales."""
-    scales = [mean(evaluate(stage, folder, "--scale", str(s))) for s in (2, 3, 4)]
-    before, after = joined(scales)
-    return Row(f"`{stage} --scale 2` / `3` / `4`", "Set5, PSNR on Y", f"{before} (bicubic)", after)
+    scales = [("--scale", str(scale)) for scale in (2, 3, 4)]
+    before, after, ensemble = restored(stage, folder, scales)
+    what = f"`{stage} --scale 2` / `3` / `4`"
+    return Row(what, "Set5, PSNR on Y", f"{before} (bicubic)", after, ensemble)
 
 
 def sharpening(b100: Path, set5: Path) -> Row:
@@ -112,6 +120,13 @@ def generating(model: str, folder: Path) -> Row:
     )
     title = " / ".join(name.replace("_", " ") for name in names)
     return Row(f"`{model}`", f"{title}, against held-out {folder.name}", f"{real} (real)", fake)
+
+
+def restored(stage: str, folder: Path, measures: Sequence[Sequence[str]]) -> tuple[str, str, str]:
+    """PSNR before, after, and after in eight positions, by each of the measures."""
+    once = joined([mean(evaluate(stage, folder, *words)) for words in measures])
+    eight = [mean(evaluate(stage, folder, *words, "--self-ensemble")) for words in measures]
+    return *once, joined(eight)[1]
 
 
 def joined(figures: Sequence[dict[str, float]]) -> tuple[str, str]:

@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent / "api.md"
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Stages": (
         "image_filter", "model_filter", "learned_filter", "source", "sink", "weights_option",
+        "self_ensemble_option",
         "StageCommand", "Stage", "Apply", "Item", "Items", "ItemList", "Sink", "Journaled", "Note",
     ),
     "Images": (

@@ -251,11 +251,20 @@ weights_option = click.option(
 )
 """The option that every learned stage has."""
 
+self_ensemble_option = click.option(
+    "--self-ensemble",
+    is_flag=True,
+    help="Restore each image turned and mirrored in eight ways, and take the mean: a little "
+    "better, in eight times the time.",
+)
+"""The option that every restorer has; what it says goes to `LoadedModel.restore`."""
+
 
 def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  # noqa: A002
     """Makes a filter of a model: the whole stage for a network that turns images into images.
 
-    It has --weights and, where the network keeps the size, --strength. Alpha is enlarged along.
+    It has --weights, --self-ensemble and, where the network keeps the size, --strength. Alpha is
+    enlarged along.
 
     Args:
         name: the stage's.
@@ -269,12 +278,14 @@ def model_filter(name: str, model: Model, *, help: str = "") -> StageCommand:  #
     if spec.latent or spec.conditions:
         raise ValueError(f"{model.name}: a model with latents or conditions needs a stage by hand")
 
-    def start(session: Session, weights: Path | None, strength: float = 1.0) -> Apply:
+    def start(
+        session: Session, weights: Path | None, self_ensemble: bool, strength: float = 1.0
+    ) -> Apply:
         loaded = session.load(model, weights)
-        return functools.partial(loaded.apply, strength=strength)
+        return functools.partial(loaded.apply, strength=strength, self_ensemble=self_ensemble)
 
     start.__doc__ = help or model.describe
-    command = learned_filter(name, parallel=True)(weights_option(start))
+    command = learned_filter(name, parallel=True)(self_ensemble_option(weights_option(start)))
     if spec.scale == 1:
         command.params.insert(0, _strength())
     return command

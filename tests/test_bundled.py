@@ -69,6 +69,15 @@ def test_enlarging_beats_bicubic_interpolation(imgfx, tmp_path, clean, stage, sc
     assert psnr(found, clean) > psnr(enlarge(small, scale), clean) + 0.3
 
 
+@pytest.mark.parametrize("stage", ["superres-rednet", "superres-fast", "denoise-ae"])
+def test_the_self_ensemble_is_better(imgfx, tmp_path, clean, stage):
+    words, image = ([stage], add_noise(clean, 25, 0))
+    if stage != "denoise-ae":
+        words, image = [stage, "--scale", 2], shrink(clean, 2)
+    once = psnr(restored(imgfx, tmp_path, image, *words), clean)
+    assert psnr(restored(imgfx, tmp_path, image, *words, "--self-ensemble"), clean) > once + 0.02
+
+
 def test_generated_pictures_differ(imgfx, tmp_path):
     for model in ("fashion", "faces"):
         ended = imgfx("gan-generate", "--model", model, "--count", 4, "save", model)

@@ -67,7 +67,7 @@ def complete(imgfx):
         ("open a.jpg save b --format p", ["png", "ppm", "pam"]),
         ("--device ", ["auto", "cpu", "cuda"]),
         ("-q sup", ["superres-fast", "superres-rednet"]),
-        ("open a.jpg denoise-ae --s", ["--strength", "--sigma"]),
+        ("open a.jpg denoise-ae --s", ["--strength", "--sigma", "--self-ensemble"]),
         ("open a.jpg superres-rednet --scale ", ["1", "2", "3", "4"]),
         ("open a.jpg superres-rednet --weights ", ["file,"]),
         ("open a.jpg gan", ["gan"]),  # as the beginning of a file's name

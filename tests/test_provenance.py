@@ -200,7 +200,9 @@ def test_a_run_writes_what_it_did(imgfx, folder, suffix):
     assert (ended.code, ended.err) == (0, "")
     digest = load_weights(folder / "private" / "tiny.safetensors").digest
     ((step,),) = [run.steps for run in runs_in(out)]
-    assert step.options == {"strength": 0.5, "sigma": "auto", "weights": "tiny.safetensors"}
+    assert step.options == {
+        "strength": 0.5, "sigma": "auto", "self-ensemble": False, "weights": "tiny.safetensors"
+    }  # fmt: skip
     (model,) = step.models
     assert (model.model, model.weights, model.engine) == ("denoise-ae", digest, "torch")
     assert (step.stage, step.version, step.files) == ("denoise-ae", "", {})
@@ -281,7 +283,10 @@ def test_another_process_writes_the_same(imgfx, folder, monkeypatch):
     """As a cluster's worker makes an image: from a blueprint that was sent there."""
     imgfx("open", "a.png", *DENOISE, "save", "out/", "--engine", "torch", "--device", "cpu")
     recorded_ = runs_in("out/a.png")[0].steps[0]
-    options = {"strength": 0.5, "sigma": None, "weights": Path("private/tiny.safetensors")}
+    options = {
+        "strength": 0.5, "sigma": None, "self_ensemble": False,
+        "weights": Path("private/tiny.safetensors"),
+    }  # fmt: skip
     step = replace(recorded_, models=())
     save = {
         "target": "x.png",

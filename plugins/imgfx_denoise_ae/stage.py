@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgfx.ranges import FiniteRange
-from imgfx.stage import Apply, learned_filter, weights_option
+from imgfx.stage import Apply, learned_filter, self_ensemble_option, weights_option
 from imgfx_denoise_ae.model import FULL_SCALE, MODEL, UNKNOWN
 
 if TYPE_CHECKING:
@@ -51,8 +51,15 @@ class Sigma(_ParamType):
     metavar="auto|0..75",
     help="Standard deviation of the noise on the scale of 8 bits, when it is known.",
 )
+@self_ensemble_option
 @weights_option
-def denoise(session: Session, strength: float, sigma: float | None, weights: Path | None) -> Apply:
+def denoise(
+    session: Session,
+    strength: float,
+    sigma: float | None,
+    self_ensemble: bool,
+    weights: Path | None,
+) -> Apply:
     """Remove noise with a convolutional denoising autoencoder.
 
     Works on noise of unknown strength: Gaussian, sensor noise, also after JPEG. Gray stays gray, 16
@@ -70,6 +77,9 @@ def denoise(session: Session, strength: float, sigma: float | None, weights: Pat
     def apply(image: Image) -> Image:
         if strength == 0:
             return image
-        return image.with_pixels(loaded.restore(image, conditions=(plane,), strength=strength))
+        pixels = loaded.restore(
+            image, conditions=(plane,), strength=strength, self_ensemble=self_ensemble
+        )
+        return image.with_pixels(pixels)
 
     return apply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,11 @@ if TYPE_CHECKING:
     help="Measure these weights in place of the model's own.",
 )
 @click.option(
+    "--self-ensemble",
+    is_flag=True,
+    help="Filters: restore each image turned and mirrored in eight ways, and take the mean.",
+)
+@click.option(
     "--count",
     type=click.IntRange(20),
     metavar="N",
@@ -99,6 +105,7 @@ def evaluate(
     protocol: str | None,
     degraded: Path | None,
     weights: Path | None,
+    self_ensemble: bool,
     count: int | None,
     device: str,
     engine: str,
@@ -137,6 +144,8 @@ def evaluate(
     if generator is not None:
         if (sigma, scale, protocol, degraded) != (None,) * 4:
             raise click.UsageError("--sigma, --scale, --protocol and --degraded are for filters")
+        if self_ensemble:
+            raise click.UsageError("--self-ensemble is for filters")
         measured = _generated(catalog, generator, settings, data, count, weights, save)
         (measured.print_json if as_json else measured.print_table)()
         return
@@ -147,7 +156,10 @@ def evaluate(
         chosen: Protocol = _protocol(sigma, scale, protocol)
     else:
         chosen = _given(data, degraded, scale, sigma, protocol)
-    _measure_filter(catalog, command, chosen, settings, data, weights, save, as_json)
+    if self_ensemble:
+        chosen = replace(chosen, convention=f"{chosen.convention}; with --self-ensemble")
+    words = _words(command, chosen, weights, self_ensemble)
+    _measure_filter(catalog, command, words, chosen, settings, data, save, as_json)
 
 
 def _generator(catalog: Catalog, name: str) -> Model | None:
@@ -170,10 +182,10 @@ def _filter(catalog: Catalog, name: str) -> StageCommand:
 def _measure_filter(
     catalog: Catalog,
     command: StageCommand,
+    words: Sequence[str],
     protocol: Protocol,
     settings: Settings,
     data: Path,
-    weights: Path | None,
     save: Path | None,
     as_json: bool,
 ) -> None:
@@ -187,7 +199,7 @@ def _measure_filter(
         Session(settings, catalog.engine, engines=catalog.names("engine"), say=tell) as session,
     ):
         with confined(f"stage {command.name!r}"):
-            apply = _started(command, protocol, weights, session)
+            apply = _started(command, words, protocol, session)
         rows, failed = _measured(apply, protocol, images, save)
         ran = [f"{loaded.model.name}: {loaded.choice}" for loaded in session.models]
     if rows:
@@ -239,20 +251,32 @@ def _given(
     return given(partners(clean, data, degraded, scale), scale)
 
 
-def _started(
-    command: StageCommand, protocol: Protocol, weights: Path | None, session: Session
-) -> Apply:
-    """The stage, started with the options that the protocol asks for and it has."""
+def _words(
+    command: StageCommand, protocol: Protocol, weights: Path | None, self_ensemble: bool
+) -> list[str]:
+    """The stage's options: the scale where it has one, and what the user asked for.
+
+    Raises:
+        UsageError: the stage does not have what was asked for.
+    """
     known = {option for parameter in command.params for option in parameter.opts}
     words: list[str] = []
     if protocol.scale is not None and "--scale" in known:
         words += ["--scale", str(protocol.scale)]
-    if weights is not None:
-        if "--weights" not in known:
-            raise click.UsageError(f"{command.name} has no --weights")
-        words += ["--weights", str(weights)]
+    asked = {"--weights": weights is not None, "--self-ensemble": self_ensemble}
+    for option in (option for option, given in asked.items() if given):
+        if option not in known:
+            raise click.UsageError(f"{command.name} has no {option}")
+        words += [option, str(weights)] if option == "--weights" else [option]
+    return words
+
+
+def _started(
+    command: StageCommand, words: Sequence[str], protocol: Protocol, session: Session
+) -> Apply:
+    """The stage, started with these options."""
     try:
-        with command.make_context(command.name, words) as context:
+        with command.make_context(command.name, list(words)) as context:
             stage: Stage = command.invoke(context)
     except click.BadParameter as error:
         if error.param is None or error.param.name != "scale":

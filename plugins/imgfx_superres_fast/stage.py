@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgfx.stage import Apply, learned_filter, weights_option
+from imgfx.stage import Apply, learned_filter, self_ensemble_option, weights_option
 from imgfx_superres_fast.model import MODELS
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Times larger on a side.",
 )
+@self_ensemble_option
 @weights_option
-def superres(session: Session, scale: str, weights: Path | None) -> Apply:
+def superres(session: Session, scale: str, self_ensemble: bool, weights: Path | None) -> Apply:
     """Enlarge fast, with a small network that works at the input's resolution.
 
     About forty times less arithmetic than superres-rednet. Gray stays gray, 16 bits stay 16 bits,
@@ -40,7 +41,7 @@ def superres(session: Session, scale: str, weights: Path | None) -> Apply:
     loaded = session.load(MODELS[int(scale)], weights)
 
     def apply(image: Image) -> Image:
-        pixels = loaded.restore(with_carried_colours(image))
+        pixels = loaded.restore(with_carried_colours(image), self_ensemble=self_ensemble)
         return image.with_pixels(pixels, enlarged_alpha(image, loaded.spec.scale))
 
     return apply

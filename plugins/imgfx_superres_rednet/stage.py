@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgfx.stage import Apply, learned_filter, weights_option
+from imgfx.stage import Apply, learned_filter, self_ensemble_option, weights_option
 from imgfx_superres_rednet.model import MODEL
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Times larger on a side; 1 sharpens a soft image and keeps its size.",
 )
+@self_ensemble_option
 @weights_option
-def superres(session: Session, scale: str, weights: Path | None) -> Apply:
+def superres(session: Session, scale: str, self_ensemble: bool, weights: Path | None) -> Apply:
     """Enlarge or sharpen with RED-Net-30.
 
     The image is enlarged by bicubic interpolation, then the network restores what that lost. Gray
@@ -42,7 +43,8 @@ def superres(session: Session, scale: str, weights: Path | None) -> Apply:
     factor = int(scale)
 
     def apply(image: Image) -> Image:
-        pixels = loaded.restore(with_carried_colours(image), enlarge=factor)
+        shown = with_carried_colours(image)
+        pixels = loaded.restore(shown, enlarge=factor, self_ensemble=self_ensemble)
         return image.with_pixels(pixels, enlarged_alpha(image, factor))
 
     return apply

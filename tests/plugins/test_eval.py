@@ -450,6 +450,21 @@ def test_weights_are_refused_where_a_stage_takes_none(clean, weights, others):
     assert (error.exit_code, error.format_message()) == (2, "chatty has no --weights")
 
 
+def test_the_self_ensemble_is_measured_and_said(clean, weights, capfd):
+    line = ["denoise-ae", "--data", "clean", "--sigma", 25, "--weights", weights["denoise-ae"]]
+    once, mean = evaluated(capfd, *line), evaluated(capfd, *line, "--self-ensemble")
+    assert mean["convention"] == f"{once['convention']}; with --self-ensemble"
+    assert mean["mean"]["psnr_before"] == once["mean"]["psnr_before"]
+    assert mean["mean"]["psnr_after"] != once["mean"]["psnr_after"]
+
+
+def test_the_self_ensemble_is_refused_where_there_is_none(clean, capfd, others):
+    error = others("chatty", "--data", "clean", "--sigma", "10", "--self-ensemble")
+    assert (error.exit_code, error.format_message()) == (2, "chatty has no --self-ensemble")
+    error = others("gan-generate", "--data", "clean", "--self-ensemble")
+    assert (error.exit_code, error.format_message()) == (2, "--self-ensemble is for filters")
+
+
 # Protocols.
 
 

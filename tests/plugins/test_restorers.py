@@ -100,6 +100,18 @@ def test_enlarged_tiles_equal_whole(started, scale):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_the_self_ensemble_restores_a_turned_image_as_it_does_the_image(started, name):
+    image = Image(noise(48, 32), depth="float32")  # no padding, which is not turned along
+    turned = image.with_pixels(np.ascontiguousarray(np.rot90(image.pixels)))
+    apply = started(name, "--self-ensemble", tile=0)
+    whole = apply(image).pixels
+    assert np.abs(whole - started(name, tile=0)(image).pixels).max() > 1e-3
+    assert np.abs(np.rot90(whole) - apply(turned).pixels).max() <= 1e-5
+    tiled = started(name, "--self-ensemble", tile=24)(image).pixels
+    assert np.abs(tiled - whole).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_kind_and_depth_stay(started, name, dtype, channels):
