@@ -31,10 +31,15 @@ def digest_of(
         "imgfx": __version__,
         "stages": describe([replace(stage, options=_placed(stage.options)) for stage in stages]),
         "sink": dict(sink),
-        "weights": {loaded.model.name: loaded.weights.digest for loaded in models},
+        # In their order: a chain may run one model with several weights.
+        "weights": [(loaded.model.name, loaded.weights.digest) for loaded in models],
     }
     foreign = [stage.step for stage in stages if stage.step is not None]
-    plugins = [(s.stage, s.version, dict(s.files)) for s in foreign if s.version or s.files]
+    plugins = [
+        (s.stage, s.version, [dict(used.__dict__) for used in s.files])
+        for s in foreign
+        if s.version or s.files
+    ]
     if plugins:
         parts["plugins"] = plugins
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -19,16 +19,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from imgfx.atomic import TEMPORARY, is_alone, remove_if_abandoned, share
+from imgfx.atomic import TEMPORARY, is_alone, remove_if_abandoned
 from imgfx.errors import ImgfxError
 from imgfx.in_place import is_same_file
+from imgfx.journal_file import end_line, held, is_there
 from imgfx.stamps import SECOND, Stamp, agree, is_stamp, stamp_of
 
 NAME = ".imgfx-journal.jsonl"
 _VERSION = 1
 _FAILED = "failed"
-_TRIES = 100
-"""To hold a journal that other runs remove meanwhile."""
 _RECENT = 256
 """Paths that are at hand as they are noted: each is asked for several times while it is made."""
 
@@ -81,7 +80,7 @@ class Journal:
         self.folder, self._chain, self._made = folder, chain, made or chain
         self._limits, self._stages = limits, stages
         self._path = folder / NAME
-        self._from_here = lru_cache(_RECENT)(partial(os.path.relpath, start=folder))
+        self._from_here = lru_cache(_RECENT)(partial(_seen_from, folder))
         self._descriptor = -1
         self._seen = 0
         """Bytes of the journal that have been taken in."""
@@ -109,8 +108,8 @@ class Journal:
         folder = self.folder
         try:
             self._is_new = not folder.exists()
-            descriptor = _held(self._path)
-            _end_line(descriptor)
+            descriptor = held(self._path)
+            end_line(descriptor)
             self._place = folder.stat()
         except OSError as error:
             what = self._path if os.path.lexists(self._path) else folder
@@ -265,9 +264,9 @@ class Journal:
 
         A folder that was removed or unmounted must not be made anew in another place.
         """
-        if _is_there(self._path, self._descriptor):
+        if is_there(self._path, self._descriptor):
             return
-        if _is_there(self.folder, self._place):
+        if is_there(self.folder, self._place):
             raise ImgfxError(
                 f"{self._path}: the journal has been removed or replaced during the run, which "
                 "ends here; the same command makes anew what is not noted"
@@ -300,38 +299,12 @@ class Journal:
         os.close(self._descriptor)
 
 
-def _held(path: Path) -> int:
-    """The journal's descriptor, shared with other runs; who is alone removes an empty one."""
-    for _ in range(_TRIES):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # to open a pipe would wait for its reader
-            raise OSError(errno.EINVAL, "it is no file", path)
-        try:
-            # As any other file there: in a shared folder others may go on with the batch.
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            continue  # another run has removed the empty folder just now
-        share(descriptor)
-        if _is_there(path, descriptor):
-            return descriptor
-        os.close(descriptor)  # another run has removed it just now
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)  # a link into nowhere
-
-
-def _end_line(descriptor: int) -> None:
-    """Ends a line that was cut off, so that the next one is not lost with it."""
-    size = os.fstat(descriptor).st_size
-    if size and os.name == "posix" and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.write(descriptor, b"\n")
-
-
-def _is_there(path: Path, known: int | os.stat_result) -> bool:
-    """Whether a path still means what was opened there, or found."""
+def _seen_from(folder: Path, path: str) -> str:
+    """A path relative to a folder; whole where it is on another drive."""
     try:
-        found = os.fstat(known) if isinstance(known, int) else known
-        return os.path.samestat(path.stat(), found)
-    except OSError:
-        return False
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return os.path.abspath(path)  # noqa: PTH100  # links stay, as in the others
 
 
 def outputs_noted(folder: Path) -> dict[Path, Path]:

@@ -38,6 +38,16 @@ class UsedModel:
 
 
 @dataclass(frozen=True)
+class UsedFile:
+    """A file that an option of a stage named."""
+
+    option: str
+    name: str
+    """Without its folder; files of two folders may have one."""
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Step:
     """A stage that an image went through."""
 
@@ -47,8 +57,8 @@ class Step:
     """Of that package; empty for imgfx's own stages."""
     options: Values = field(default_factory=dict)
     """All of them, defaults too; of a path only the file's name."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of files that options name, but for weights, by their names."""
+    files: Sequence[UsedFile] = ()
+    """That options name, but for weights, in the order of the options."""
     models: Sequence[UsedModel] = ()
 
 
@@ -81,7 +91,7 @@ def _plain_step(step: Step) -> Mapping[str, Any]:
         plain["version"] = step.version
     plain["options"] = dict(step.options)
     if step.files:
-        plain["files"] = dict(step.files)
+        plain["files"] = [dict(used.__dict__) for used in step.files]
     if step.models:
         plain["models"] = [dict(model.__dict__) for model in step.models]
     return plain
@@ -117,9 +127,13 @@ def _run(found: Mapping[str, Any]) -> Run:
 def _step(found: Mapping[str, Any]) -> Step:
     models = [_model(model) for model in _a(list, found.get("models", []))]
     options = {name: _value(v) for name, v in _a(dict, found["options"]).items()}
-    files = {_name(name): _name(v) for name, v in _a(dict, found.get("files", {})).items()}
+    files = [_file(file) for file in _a(list, found.get("files", []))]
     version = _name(found.get("version", ""))
     return Step(_name(found["stage"]), version, options, files, models)
+
+
+def _file(found: Mapping[str, Any]) -> UsedFile:
+    return UsedFile(*(_name(found[name]) for name in ("option", "name", "sha256")))
 
 
 def _model(found: Mapping[str, Any]) -> UsedModel:

@@ -13,7 +13,7 @@ from imgfx.chain import Piece, lent_options
 from imgfx.offers import STAGE_KINDS
 from imgfx.option_paths import paths_in, without_folders
 from imgfx.plugins import Registry
-from imgfx.provenance import PIPE, Step
+from imgfx.provenance import PIPE, Step, UsedFile
 from imgfx.stage import StageCommand
 from imgfx.written import Value, Values, named, typed
 
@@ -70,14 +70,15 @@ def step_of(piece: Piece, registry: Registry, run_options: Sequence[click.Option
     parameters = piece.command.params
     used = values_of(piece, run_options).used
     name, version = public_name(piece.command, registry)
-    files = dict(_digests(parameters, used)) if piece.command.kind == "filter" else {}
+    files = list(_used_files(parameters, used)) if piece.command.kind == "filter" else []
     return Step(name, version, without_folders(parameters, used), files)
 
 
-def _digests(parameters: Sequence[click.Parameter], values: Values) -> Iterator[tuple[str, str]]:
-    """(name, sha256) of files, but for weights: those are known by their content."""
+def _used_files(parameters: Sequence[click.Parameter], values: Values) -> Iterator[UsedFile]:
+    """The files that options name, but for weights: those are known by their content."""
     for option, text in paths_in(parameters, values):
         path = Path(text)
         if option not in _CHECKED_AS_MODELS and path.is_file():
             with path.open("rb") as file:
-                yield path.name, hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            yield UsedFile(option, path.name, digest)

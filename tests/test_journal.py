@@ -17,6 +17,7 @@ from imgfx import atomic
 from imgfx.formats._png_text import chunk
 from imgfx.interrupts import Interrupts
 from imgfx.journal import NAME, Journal, remove_abandoned
+from imgfx.stamps import stamp_of
 
 
 @pytest.fixture
@@ -174,6 +175,84 @@ def test_other_weights_and_options_are_another_chain(photos, batch, tmp_path):
                       ("1.safetensors", "0.5"), ("1.safetensors", "0.5")]
     ]  # fmt: skip
     assert done == [6, 0, 6, 6, 0]
+
+
+@pytest.mark.parametrize("changed", ["a", "b"])
+def test_a_model_that_runs_twice_has_the_weights_of_both(photos, batch, tmp_path, changed):
+    from support_models import TINY, write_weights
+
+    for seed, name in enumerate("abc"):
+        write_weights(tmp_path / f"{name}.safetensors", *TINY["denoise-ae"], seed=seed)
+    stages = [f"denoise-ae --weights {name}.safetensors" for name in "ab"]
+    chain = ("open", "photos", *" ".join(stages).split(), "save", "out")
+    assert made(batch(chain=chain)[1]) == ALL
+    assert made(batch(chain=chain)[1]) == []
+    (tmp_path / "c.safetensors").replace(tmp_path / f"{changed}.safetensors")
+    assert made(batch(chain=chain)[1]) == ALL
+
+
+DARKER = """
+import click
+from pathlib import Path
+
+from imgfx.api import hookimpl, image_filter
+
+
+@image_filter("darker")
+@click.option("--dark", type=click.Path(exists=True, path_type=Path), multiple=True)
+@click.option("--flat", type=click.Path(exists=True, path_type=Path))
+def darker(image, dark, flat):
+    level = sum(int(file.read_text()) for file in (*dark, flat))
+    return image.with_pixels(image.pixels // level)
+
+
+@hookimpl
+def imgfx_stages():
+    return [darker]
+"""
+
+
+@pytest.mark.parametrize("changed", ["1", "2", "3"])
+def test_files_of_one_name_are_told_apart(photos, imgfx, tmp_path, changed):
+    (tmp_path / "plug").mkdir()
+    (tmp_path / "plug" / "darker.py").write_text(DARKER)
+    for folder in "123":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "f.txt").write_text(folder)
+    words = ["--dark", "1/f.txt", "--dark", "2/f.txt", "--flat", "3/f.txt"]
+    line = ("--plugins-dir", "plug", "open", "photos", "darker", *words, "save", "out")
+    assert imgfx(*line).code == 0
+    first = cv2.imread(str(tmp_path / "out" / "p0.png"))
+    assert imgfx(*line).err == "imgfx: 6 images done, 6 of them earlier\n"
+    # Made again from what the image says, whatever the order in which the files are named.
+    files = [word for folder in "321" for word in ("--file", f"{folder}/f.txt")]
+    again = imgfx(
+        "--plugins-dir", "plug", "replay", "out/p0.png", "--on", "photos/p0.png",
+        "--out", "again.png", *files,
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "again.png")), first)
+    (tmp_path / changed / "f.txt").write_text("7")
+    assert imgfx(*line).err == "imgfx: 6 images done\n"
+    assert (cv2.imread(str(tmp_path / "out" / "p0.png")) != first).any()
+
+
+def test_an_input_on_another_drive_is_named_from_its_root(tmp_path, monkeypatch):
+    """As Windows has them, where no relative path leads from one to the other."""
+
+    def relpath(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", relpath)
+    source, target = tmp_path / "a.png", tmp_path / "out" / "a.png"
+    source.write_bytes(b"a")
+    journal = Journal(tmp_path / "out", "chain")
+    target.write_bytes(b"b")
+    journal.done(source, "a", stamp_of(source), target, stamp_of(target))
+    journal.close()
+    journal = Journal(tmp_path / "out", "chain")
+    assert journal.known(source, "a", target).input == str(source)
+    journal.close()
 
 
 def test_another_edition_of_a_plugin_is_another_chain(photos, imgfx, tmp_path):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from imgfx import __version__
 from imgfx.catalog import Catalog
 from imgfx.errors import ImgfxError
-from imgfx.option_paths import paths_in, with_paths
-from imgfx.provenance import Run, Step, UsedModel
+from imgfx.option_paths import with_paths
+from imgfx.provenance import Run, Step, UsedFile, UsedModel
 from imgfx.stage import StageCommand
-from imgfx.written import Line, Written
+from imgfx.written import Line, Value, Written
 
 
 @dataclass(frozen=True)
@@ -88,40 +89,35 @@ class Remake:
 
     def _written(self, step: Step) -> Written:
         parameters = self._command(step).params
-        values = with_paths(parameters, step.options, lambda name: self._found(step, name))
+        values: dict[str, Value] = {}
+        for option, value in step.options.items():
+            used = [file for file in step.files if file.option == option]
+            values |= with_paths(parameters, {option: value}, partial(self._found, step, used))
         origin = f"{self.image}: stage {step.stage!r}"
-        if not self.anyway:
-            for _, path in paths_in(parameters, values):
-                self._check_file(step, Path(path))
         pins = {} if self.anyway else {model.model: model.weights for model in step.models}
         return Written(step.stage, values, origin, pins)
 
-    def _found(self, step: Step, name: str) -> str:
-        """A file that an option names: named by the user, beside the image, or here."""
+    def _found(self, step: Step, used: list[UsedFile], name: str) -> str:
+        """A file that an option names: named by the user, beside the image, or here.
+
+        Of several with its name the one that was used then. Takes it off `used`, for an option may
+        name two files of one name, in their order.
+        """
         name = PurePath(name).name  # whatever a stranger's image says
-        places = [file for file in self.files if file.name == name]
+        file = next((file for file in used if file.name == name), None)
+        if file is not None:
+            used.remove(file)
+        places = [place for place in self.files if place.name == name]
         places += [self.image.parent / name, Path(name)]
-        for place in places:
-            if name and place.exists():
-                return str(place)
-        digests = [step.files.get(name), *(model.weights for model in step.models)]
+        there = [place for place in places if name and place.exists()]
+        if there:
+            return str(there[0] if file is None or self.anyway else _used_then(step, file, there))
+        digests = [file and file.sha256, *(model.weights for model in step.models)]
         known = next((f" (sha256 {digest})" for digest in digests if digest), "")
         raise ImgfxError(
             f"{self.image}: stage {step.stage!r} used the file {name!r}{known}, which is neither "
             "beside the image nor here; name it with --file"
         )
-
-    def _check_file(self, step: Step, path: Path) -> None:
-        wanted = step.files.get(path.name)
-        if wanted is None or not path.is_file():
-            return
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != wanted:
-            raise ImgfxError(
-                f"{path}: stage {step.stage!r} used a file of this name with sha256 {wanted}, and "
-                f"this one has {digest}; name the other with --file, or go on with --anyway"
-            )
 
     def differences(self) -> list[str]:
         """What is of another version than recorded."""
@@ -160,3 +156,22 @@ class Remake:
         if missing:
             return f"which is not installed: {missing}"
         return "there is no GPU here" if device == "cuda" and not gpus() else ""
+
+
+def _used_then(step: Step, used: UsedFile, places: Sequence[Path]) -> Path:
+    """The place whose file is the one that was used.
+
+    Raises:
+        ImgfxError: none is.
+    """
+    digests: dict[Path, str] = {}
+    for place in filter(Path.is_file, places):
+        with place.open("rb") as file:
+            digests[place] = hashlib.file_digest(file, "sha256").hexdigest()
+        if digests[place] == used.sha256:
+            return place
+    path, digest = next(iter(digests.items()), (places[0], "none"))
+    raise ImgfxError(
+        f"{path}: stage {step.stage!r} used a file of this name with sha256 {used.sha256}, and "
+        f"this one has {digest}; name the other with --file, or go on with --anyway"
+    )

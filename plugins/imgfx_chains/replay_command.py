@@ -196,7 +196,8 @@ def _shown(runs: list[Run], catalog: Catalog) -> Iterator[str]:
             for model in step.models:
                 yield f"  model {model.model}, weights sha256 {model.weights}"
                 yield f"  run by {model.engine} on {model.device} in {model.precision}"
-            yield from (f"  file {name}, sha256 {digest}" for name, digest in step.files.items())
+            for used in step.files:
+                yield f"  file {used.name} of {used.option}, sha256 {used.sha256}"
 
 
 def _words(run: Run, catalog: Catalog) -> Iterator[str]:

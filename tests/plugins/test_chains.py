@@ -372,7 +372,7 @@ def test_other_packages_files_and_versions_are_told(imgfx, folder, site):
         "installed: pip install acme-tint\n"
     )
     shown = imgfx("replay", "out.png", "--show").out.decode()
-    assert "acme-tint:tint 1.0\n  file a.cube, sha256 " in shown
+    assert "acme-tint:tint 1.0\n  file a.cube of lut, sha256 " in shown
     (folder / "a.cube").write_text("two")
     ended = imgfx("replay", "out.png", "--on", "photos/b.png", **found)
     assert ended.err.startswith(
