@@ -12,16 +12,12 @@ import numpy.typing as npt
 from imgfx.model import Model
 from imgfx.weights import Weights
 
-DEVICES = ("auto", "cpu", "cuda")
 Say = Callable[[str], None]
 """Told a line for the user."""
 
 
 def _silently(_text: str) -> None:
     """Says nothing."""
-
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)

@@ -142,12 +142,13 @@ def open_compiled(
     """
     cache = EngineCache() if cache is None else cache
     key = key_of(compiler, model, weights)
-    found = _cached(compiler, cache, key)
+    what = f"{model.name} on {key.engine}"
+    found = _cached(compiler, cache, key, what)
     if found is None:
         if not request.build:
             return Unbuilt(compiler)
         with cache.building(key):
-            found = _cached(compiler, cache, key)
+            found = _cached(compiler, cache, key, what)
             if found is None:
                 entry = _compiled(compiler, model, weights, key, request.say)
                 found = entry, compiler.load(entry.blob)
@@ -193,11 +194,19 @@ def _export_sources() -> list[Path]:
     return [here / "onnx.py", here / "torch_engine.py", shared]
 
 
-def _cached(compiler: Compiler, cache: EngineCache, key: EngineKey) -> tuple[Entry, Program] | None:
-    """The stored entry, loaded; None if there is none, or it does not load any more."""
+def _cached(
+    compiler: Compiler, cache: EngineCache, key: EngineKey, what: str
+) -> tuple[Entry, Program] | None:
+    """The stored entry, loaded; None if there is none, or it does not load any more.
+
+    Raises:
+        EngineError: it has been compared before, and was not near enough.
+    """
     entry = cache.load(key)
     if entry is None:
         return None
+    if entry.psnr is not None:
+        gate.check(entry.psnr, key.precision, what)
     try:
         return entry, compiler.load(entry.blob)
     except EngineError:
@@ -221,6 +230,8 @@ def _accept(
 ) -> None:
     """Compares a program with PyTorch in fp32, and stores what it reached.
 
+    Of one that is refused, too: the next run need not compile it to know.
+
     Raises:
         EngineError: it is not near enough.
     """
@@ -229,5 +240,10 @@ def _accept(
     reference = TorchEngine().open(model, weights, Request("cpu", "fp32"))
     psnr = gate.agreement(program, reference, weights.spec)
     reference.close()
-    gate.check(psnr, entry.key.precision, f"{model.name} on {entry.key.engine}")
+    try:
+        gate.check(psnr, entry.key.precision, f"{model.name} on {entry.key.engine}")
+    except EngineError:
+        program.close()
+        cache.store(dataclasses.replace(entry, blob=b"", psnr=round(psnr, 2)))
+        raise
     cache.store(dataclasses.replace(entry, psnr=round(psnr, 2)))

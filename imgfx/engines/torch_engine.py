@@ -166,12 +166,23 @@ def fold_deconvolutions(network: nn.Module) -> nn.Module:
     """
     from torch import nn
 
+    from imgfx.training.networks import StrideOneDeconvolution
+
+    # Exactly these: the `forward` of a subclass may do anything, and so may hooks.
+    kinds = (nn.ConvTranspose2d, StrideOneDeconvolution)
     for name, child in network.named_children():
-        if isinstance(child, nn.ConvTranspose2d) and child.stride == (1, 1):
+        exact = type(child) in kinds and not _has_hooks(child)
+        if exact and isinstance(child, nn.ConvTranspose2d) and child.stride == (1, 1):
             setattr(network, name, _folded(child))
         else:
             fold_deconvolutions(child)
     return network
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    """Whether something else runs with the layer, as weight normalisation of the older kind."""
+    # There is no other way to ask.
+    return bool(layer._forward_pre_hooks or layer._forward_hooks)  # noqa: SLF001
 
 
 def _folded(layer: nn.ConvTranspose2d) -> nn.Module:
@@ -182,6 +193,8 @@ def _folded(layer: nn.ConvTranspose2d) -> nn.Module:
     if not plain or not isinstance(layer.padding, tuple):
         return layer
     padding = tuple(k - 1 - int(p) for k, p in zip(layer.kernel_size, layer.padding, strict=True))
+    if min(padding) < 0:  # it cuts more off than a convolution can
+        return layer
     folded = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,

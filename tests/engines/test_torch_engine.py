@@ -57,6 +57,37 @@ def test_other_deconvolutions_are_left_alone(options):
     assert fold_deconvolutions(nn.Sequential(layer))[0] is layer
 
 
+class Doubling(nn.ConvTranspose2d):
+    """A deconvolution with a forward of its own."""
+
+    def forward(self, x, output_size=None):
+        return 2 * super().forward(x, output_size)
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda _layer, _inputs, output: output + 1)
+    return layer
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Doubling(2, 2, 3, padding=1),
+        hooked(nn.ConvTranspose2d(2, 2, 3, padding=1)),
+        nn.utils.spectral_norm(nn.ConvTranspose2d(2, 2, 3, padding=1)),
+        nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(2, 2, 3, padding=1)),
+        nn.ConvTranspose2d(2, 2, 3, padding=3),
+    ],
+    ids=["subclass", "hook", "spectral norm", "weight norm", "padding"],
+)
+def test_deconvolutions_that_do_more_compute_what_they_did(layer):
+    network = nn.Sequential(layer).eval()
+    x = torch.randn(1, 2, 9, 7)
+    with torch.inference_mode():
+        expected = network(x)
+        torch.testing.assert_close(fold_deconvolutions(network)(x), expected)
+
+
 def test_folding_reaches_nested_layers():
     network = nn.Sequential(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(1, 1, 3)))
     assert isinstance(fold_deconvolutions(network)[0][1], nn.Conv2d)

@@ -13,6 +13,7 @@ import pytest
 from support import pixels
 from support_models import TINY, write_weights
 
+from imgfx.engines import gate
 from imgfx.engines.base import Request
 from imgfx.engines.cache import EngineCache
 from imgfx.engines.torch_engine import TorchEngine
@@ -106,6 +107,21 @@ def test_what_was_compiled_is_taken_the_next_time(cache, weights):
     opened(weights, said=said)
     assert said == []
     assert listed.path.stat().st_mtime_ns == before
+
+
+def test_what_was_refused_is_refused_without_being_compiled_again(cache, weights, monkeypatch):
+    monkeypatch.setitem(gate.LIMITS, "fp32", 1000.0)
+    said = []
+    with pytest.raises(EngineError, match="refused: its results in fp32 are") as first:
+        opened(weights, said=said)
+    assert said == ["superres-rednet: compiling for openvino, once"]
+    said.clear()
+    with pytest.raises(EngineError) as second:
+        opened(weights, said=said)
+    assert (said, second.value.format_message()) == ([], first.value.format_message())
+    cache.clear()
+    monkeypatch.undo()
+    opened(weights)
 
 
 @pytest.mark.parametrize("kept", [5000, -1])
