@@ -192,13 +192,15 @@ def _learn(
     choices: Mapping[str, Choice],
     notes: Sequence[str],
 ) -> None:
-    """What runs the models of the run's other processes; said where it is news."""
+    """What runs the models of the run's other processes, and their notes; said where news."""
     before = [loaded.choice for loaded in session.models]
     if elsewhere is not None:
         elsewhere.learn(choices)
     if before != [loaded.choice for loaded in session.models]:
         _tell_models(session, settings)
-    session.notes.extend(note for note in notes if note not in session.notes)
+    for note in notes:
+        if note not in session.notes:
+            session.note(note)
 
 
 def _blueprint(

@@ -46,6 +46,8 @@ class Made:
     """See `Outcome`."""
     passing: bool = False
     """Of an error: whether it says nothing of the image; see `is_passing`."""
+    session_notes: tuple[str, ...] = ()
+    """What another process's session has noted since its last image; see `Session.notes`."""
 
 
 @dataclass

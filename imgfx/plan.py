@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from imgfx.errors import ImageError, confined, printable
+from imgfx.errors import ImageError, ImgfxError, confined, printable
 from imgfx.files import Outline, outline_of
 from imgfx.formats import format_from_suffix
 from imgfx.image import Image
@@ -113,7 +113,7 @@ def _tried(started: StartedChain) -> _Trial | None:
         try:
             for apply in started.filters:
                 image = apply(image)
-        except ImageError:  # a filter may refuse noise, and take photos
+        except ImgfxError:  # a filter may refuse noise, and take photos
             return None
         seconds = time.monotonic() - begun
     per_pixel = seconds / (_PROBE[0] * _PROBE[1])

@@ -133,6 +133,8 @@ class Maker:
         )
         filters = [part.stage(registry) for part in blueprint.filters]
         sink = blueprint.sink.stage(registry)
+        self._told = 0
+        """Of the session's notes."""
         self._filters = start_filters(filters, self._session)
         with confined(f"stage {sink.name!r}"):
             self._sink: Sink = sink.start(self._session)
@@ -142,17 +144,19 @@ class Maker:
         """What runs each model here."""
         return {loaded.model.name: loaded.choice for loaded in self._session.models}
 
-    @property
-    def notes(self) -> Sequence[str]:
-        """See `Session.notes`."""
-        return list(self._session.notes)
+    def new_notes(self) -> Sequence[str]:
+        """Those of `Session.notes` that it has not answered before."""
+        found = self._session.notes[self._told :]
+        self._told += len(found)
+        return found
 
     def __call__(self, item: Item, index: int, load: Callable[[], Image]) -> Made:
         """One image, or why it could not be made."""
         record = recorder_of(self._filters, self._session)
         chain = StartedChain(_NOTHING, self._filters, self._sink, record=record)
         made = chain.make(item, index, load)
-        return replace(made, ran=tuple(self.choices.values()))
+        notes = tuple(self.new_notes())
+        return replace(made, ran=tuple(self.choices.values()), session_notes=notes)
 
     def close(self) -> None:
         """Frees the models."""
@@ -217,6 +221,8 @@ class Work:
         Raises:
             ImgfxError: nothing more can be written.
         """
+        if made.session_notes:
+            self.learn({}, made.session_notes)
         if index not in self._outcomes:
             self._settle(index, self.chain.place(index, item, made, self.ledger))
 

@@ -301,6 +301,36 @@ def test_a_plan_estimates_the_time_of_its_models(imgfx, folder, weights):
     assert not (folder / "out").exists()
 
 
+PICKY = """
+from imgfx.api import ImgfxError, hookimpl, image_filter
+
+
+@image_filter("picky")
+def picky(image):
+    if image.pixels.shape[:2] == (256, 256):
+        raise ImgfxError("picky takes no squares")
+    return image
+
+
+@hookimpl
+def imgfx_stages():
+    return [picky]
+"""
+
+
+def test_a_plan_does_without_an_estimate_where_a_filter_refuses_what_is_tried(
+    imgfx, folder, weights
+):
+    (folder / "plug").mkdir()
+    (folder / "plug" / "picky.py").write_text(PICKY)
+    stages = ["picky", "denoise-ae", "--weights", weights["denoise-ae"]]
+    line = ["--plugins-dir", "plug", "open", "a.png", *stages, "save", "out/"]
+    ended = imgfx(*line, "-n", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["seconds"] is None
+    assert imgfx(*line).code == 0
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_plan_finds_a_folder_that_cannot_be_written(imgfx, folder):
     (folder / "shut").mkdir(mode=0o500)

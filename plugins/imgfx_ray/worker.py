@@ -58,7 +58,7 @@ class Worker:
             self._maker = Maker(self._blueprint)
         except ImgfxError as error:
             return Opened({}, error=f"on node {platform.node()}: {error.format_message()}")
-        return Opened(self._maker.choices, self._maker.notes)
+        return Opened(self._maker.choices, self._maker.new_notes())
 
     def make(self, block: Any) -> tuple[int, Item, Made]:
         """The image of a block, which has one row."""
