@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgfx.atomic import ENDING
 from imgfx.errors import TrainingError, WeightsError, confined, tell
 from imgfx.interrupts import is_ignored
 from imgfx_train.held import held
@@ -322,7 +323,7 @@ def _without_denormals() -> Iterator[None]:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """What came of SIGINT and SIGTERM, unless they are ignored; a second one ends at once."""
+    """What came of SIGINT, SIGTERM, SIGHUP, unless they are ignored; a second one ends at once."""
     came: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -330,7 +331,7 @@ def _interrupts() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if not is_ignored(n)]
+    heeded = [n for n in (signal.SIGINT, *ENDING) if not is_ignored(n)]
     old = {number: signal.signal(number, note) for number in heeded}
     try:
         yield came

@@ -105,7 +105,7 @@ class Running:
 OFTEN = ("--validate-every", "0.0001")  # validates and saves after each step
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_and_can_be_resumed(tmp_path, shelf, train, number):
     init = ("--init", str(shelf / "superres-rednet.safetensors"))
     running = Running(tmp_path, shelf, *init, *OFTEN)

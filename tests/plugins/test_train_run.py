@@ -11,6 +11,7 @@ from support_training import FACTS, LINE, LineTask, after, no_show, recorded_ste
 from imgfx.errors import TrainingError, WeightsError
 from imgfx.weights import load_weights
 from imgfx_train.card import card_text
+from imgfx_train.run import Means
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -124,3 +125,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path):
     with pytest.raises((TrainingError, WeightsError)) as raised:
         run.save()
     assert "a.safetensors: cannot write" in raised.value.format_message()
+
+
+def test_means_are_of_the_steps_that_told_them():
+    means = Means()
+    for step in range(16):
+        means.add({"loss": float(step), **({"penalty": 8.0} if step == 0 else {})})
+    assert means.take() == {"loss": 7.5, "penalty": 8.0}
+    assert means.take() == {}
