@@ -94,7 +94,7 @@ def test_the_words_of_commands_are_found_in_a_shells_line():
 
 def check(words, root):
     """Parses a line as the program does, but asks for no file to be there."""
-    context = click.Context(root, info_name="imgfx")
+    context = click.Context(root, info_name="imgfx", **root.context_settings)
     words = parsed(root, words, context)
     if not words:
         return
