@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,9 @@ def measured(options: argparse.Namespace) -> list[Row]:
     if options.set5 and options.b100:
         rows.append(sharpening(options.b100, options.set5))
     if options.fashion:
-        rows.append(generating("gan-generate", options.fashion))
+        rows.append(generating("gan-generate", "gan-generate", options.fashion))
     if options.faces:
-        rows.append(generating("gan-generate-faces", options.faces))
+        rows.append(generating("gan-generate --model faces", "gan-generate-faces", options.faces))
     return rows
 
 
@@ -111,7 +112,7 @@ def sharpening(b100: Path, set5: Path) -> Row:
     return Row(what, "B100; Set5 butterfly; RGB", *joined(figures))
 
 
-def generating(model: str, folder: Path) -> Row:
+def generating(stage: str, model: str, folder: Path) -> Row:
     """All figures, with those of real images as what is 'before'."""
     result = evaluate(model, folder)
     names = [name for name in result["generated"] if name not in ("precision", "recall")]
@@ -119,7 +120,7 @@ def generating(model: str, folder: Path) -> Row:
         " / ".join(f"{result[part][name]:.3g}" for name in names) for part in ("real", "generated")
     )
     title = " / ".join(name.replace("_", " ") for name in names)
-    return Row(f"`{model}`", f"{title}, against held-out {folder.name}", f"{real} (real)", fake)
+    return Row(f"`{stage}`", f"{title}, against held-out {folder.name}", f"{real} (real)", fake)
 
 
 def restored(stage: str, folder: Path, measures: Sequence[Sequence[str]]) -> tuple[str, str, str]:
@@ -169,13 +170,19 @@ def model_line(model: Model, weights: Weights) -> str:
     network = network_from_weights(model, weights)
     count = sum(p.numel() for p in network.parameters())
     facts = weights.training
-    trained = f"{facts['minutes']} min, {facts['processor'].split(',')[0]}"
+    trained = f"{minutes(facts):.1f} min, {facts['processor'].split(',')[0]}"
     picture = f"imgfx_weights/{model.name}.samples.png"
     return (
         f"| [{model.name}](imgfx_weights/{model.name}.md) | {count:,} | "
         f"{multiply_adds(network, weights):,.0f} | {trained} | `{weights.digest[:12]}` | "
         f"[picture]({picture}) |"
     )
+
+
+def minutes(facts: Mapping[str, str]) -> float:
+    """Of training, the runs together whose weights the last one began with."""
+    earlier = re.findall(r" steps, ([\d.]+) minutes", facts.get("origin", ""))
+    return sum(map(float, [facts["minutes"], *earlier]))
 
 
 def multiply_adds(network: torch.nn.Module, weights: Weights) -> float:

@@ -33,7 +33,8 @@ Examples:
   cat a.png | imgfx denoise-ae | imgfx superres-fast > b.png
   imgfx open photos denoise-ae save out
 
-`imgfx STAGE --help` explains a stage. Run options may stand before the first stage or behind any.
+`imgfx STAGE --help` explains a stage. Run options may stand before the first stage or behind any,
+--plugins-dir only before it.
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 some images failed and the others are written,
 130 interrupted, 141 the reader of stdout went away.
 """
@@ -158,8 +159,7 @@ def _exit_code(arguments: Sequence[str]) -> int:
         _complain("interrupted")
         return EXIT_INTERRUPTED
     except click.UsageError as error:
-        stage = error.ctx.info_name if error.ctx is not None and error.ctx.parent else None
-        _complain(f"{stage}: {error.format_message()}" if stage else error.format_message())
+        _complain(_misused(error))
         return error.exit_code
     except click.ClickException as error:
         _complain(f"error: {error.format_message()}")
@@ -176,6 +176,14 @@ def _exit_code(arguments: Sequence[str]) -> int:
         _complain(f"error: {_unforeseen(error)}")
         return EXIT_ERROR
     return EXIT_OK
+
+
+def _misused(error: click.UsageError) -> str:
+    """What is wrong with the words, and of which stage or command they are."""
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--plugins-dir":
+        return "--plugins-dir stands before the first stage or command"
+    where = error.ctx.info_name if error.ctx is not None and error.ctx.parent else None
+    return f"{where}: {error.format_message()}" if where else error.format_message()
 
 
 def _unforeseen(error: Exception) -> str:

@@ -21,7 +21,11 @@ VARIABLE = "_IMGFX_COMPLETE"
 
 Candidates = list[CompletionItem[str]]
 
-_LISTED = {"MODEL": ("model",), "STAGE": STAGE_KINDS, "NAME": KINDS}
+_MEASURED = ("filter", "generator")
+"""What `eval` takes: a filter's stage, or a generator's model."""
+_LISTED = {
+    "MODEL": ("model",), "STAGE": STAGE_KINDS, "NAME": KINDS, "STAGE|MODEL": _MEASURED,
+}  # fmt: skip
 """By the metavar of an argument: the kinds of names that it takes."""
 _FILES = ("PATH", "FILE", "DIR", "TARGET")
 """Beginnings of the metavars of arguments that are files, whatever their type."""
@@ -111,12 +115,24 @@ class Completer(click.Command):
         for parameter in command.params if command is not None else ():
             if isinstance(parameter, click.Argument):
                 kinds = _kinds(parameter)
-                if kinds:
+                if kinds == _MEASURED:
+                    yield from _beginning(self._measured(), incomplete)
+                elif kinds:
                     yield from _beginning(self._registry.names(*kinds), incomplete)
                 elif (parameter.metavar or "").startswith(_FILES):
                     yield from click.Path().shell_complete(ctx, parameter, incomplete)
                 else:
                     yield from parameter.shell_complete(ctx, incomplete)
+
+    def _measured(self) -> list[str]:
+        """Filters and generators; a model is taken for one where a source's name begins its own."""
+        sources = self._registry.names("source")
+        generators = (
+            model
+            for model in self._registry.names("model")
+            if any(f"{model}-".startswith(f"{source}-") for source in sources)
+        )
+        return sorted([*self._registry.names("filter"), *generators])
 
     def _names(self, last: Offer | None, incomplete: str) -> Iterator[CompletionItem[str]]:
         """Stages that may come next: sources only first, none behind a sink or a command."""

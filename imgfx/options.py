@@ -24,7 +24,8 @@ def _of_models() -> list[click.Option]:
         ),
         click.Option(
             ["--engine"], default="auto", show_default=True, metavar="NAME", envvar="IMGFX_ENGINE",
-            show_envvar=True, help="What runs models: auto, torch, openvino, or a plugin's.",
+            show_envvar=True,
+            help="What runs models: auto, torch, openvino, tensorrt, or a plugin's.",
         ),
         click.Option(
             ["--precision"], type=click.Choice(["auto", "fp32", "bf16", "fp16"]),

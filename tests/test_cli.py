@@ -139,6 +139,16 @@ def test_run_options_stand_anywhere(imgfx, photo, words):
     assert list(photo.parent.iterdir()) == [photo]
 
 
+@pytest.mark.parametrize(
+    "words", ["open a.png --plugins-dir d save b.png", "train denoise-ae --plugins-dir d",
+              "engine list --plugins-dir=d"],
+)  # fmt: skip
+def test_a_folder_of_plugins_behind_a_stage_is_told_its_place(imgfx, words):
+    ended = imgfx(*words.split())
+    assert ended.code == 2
+    assert ended.err == "imgfx: --plugins-dir stands before the first stage or command\n"
+
+
 def test_the_last_of_a_run_option_holds(imgfx, photo):
     ended = imgfx("--report", "one", "open", "a.png", "--report", "two", "save", "b.png")
     assert ended.code == 0, ended.err

@@ -58,6 +58,11 @@ class Entry:
     seconds: float
     """That building took."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether it was not near enough; then its code is not kept."""
+        return self.psnr is not None and not self.blob
+
 
 @dataclass(frozen=True)
 class Listed:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from datetime import datetime
+from importlib import metadata
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgfx.errors import EngineError, WeightsError, confined, tell
+from imgfx import __version__
+from imgfx.errors import EngineError, ImgfxError, WeightsError, confined, tell
 from imgfx.settings import Settings
 
 if TYPE_CHECKING:
     from imgfx.catalog import Catalog
     from imgfx.engines.base import Builds, Request
-    from imgfx.engines.cache import Listed
+    from imgfx.engines.cache import EngineCache, Listed
     from imgfx.model import Model
 
 
@@ -29,7 +34,7 @@ def engine() -> None:
     Examples:
       imgfx engine build superres-fast-x2 --engine openvino
       imgfx engine list
-      imgfx engine clear
+      imgfx engine clear --stale
     """
 
 
@@ -94,7 +99,8 @@ def build(
         confined(f"model {model!r}"),
     ):
         loaded = session.load(found, weights)
-        click.echo(f"{model}: {loaded.choice}")
+        plain = "; it runs as it is, there is nothing to compile" if name == "torch" else ""
+        click.echo(f"{model}: {loaded.choice}{plain}")
 
 
 def _built(compiling: Builds, model: Model, path: Path | None, request: Request) -> str:
@@ -130,37 +136,102 @@ def show(catalog: Catalog, as_json: bool) -> None:
 
 
 def _state(catalog: Catalog, name: str) -> str:
+    from imgfx.engines.choice import gpus
+
     try:
-        missing = catalog.engine(name).missing()
+        found = catalog.engine(name)
+        missing = found.missing()
     except EngineError as error:
         return error.format_message()
-    return f"not installed: {missing}" if missing else "installed"
+    if missing:
+        return f"not installed: {missing}"
+    if set(found.preference) == {"cuda"} and not gpus():
+        return "installed; runs on CUDA devices, and there is none here"
+    return "installed"
 
 
 def _row(listed: Listed) -> dict[str, Any]:
     row: dict[str, Any] = {"file": listed.path.name, "bytes": listed.bytes, "usable": False}
+    with suppress(OSError):  # another process may take it away
+        written = datetime.fromtimestamp(listed.path.lstat().st_mtime).astimezone()
+        row["written"] = written.isoformat(timespec="seconds")
     if listed.entry is not None:
         known = listed.entry
-        row |= {**known.key.__dict__, "psnr": known.psnr, "seconds": known.seconds, "usable": True}
+        finite = known.psnr is not None and isfinite(known.psnr)
+        row |= {
+            **known.key.__dict__,
+            "psnr": known.psnr if finite else None,
+            "seconds": known.seconds,
+            "usable": not known.refused,
+            "refused": known.refused,
+        }
     return row
 
 
 def _line(row: dict[str, Any]) -> str:
     size = f"{row['bytes'] / 1e6:6.1f} MB"
-    if not row["usable"]:
+    if not row["usable"] and not row.get("refused"):
         return f"  {row['file']}  {size}  damaged or not private; it will be compiled anew"
     name = row["engine"].split(",")[0]
     agreed = "not compared yet" if row["psnr"] is None else f"{row['psnr']:5.1f} dB"
+    if row["refused"]:
+        agreed = "refused, for its results are not PyTorch's"
+    when = row.get("written", "").replace("T", " ")[:16]
+    own = f"; {row['options']}" if row["options"] else ""
     return (
         f"  {row['model']:20} {row['precision']:5} {name:20} {size}  {agreed}  "
-        f"{row['seconds']:.1f} s to compile"
+        f"{row['seconds']:.1f} s to compile, {when}{own}"
     )
 
 
 @engine.command("clear")
-def clear() -> None:
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Only what is not used any more: damaged, of another version of imgfx or of the engine, "
+    "or of an engine that is not installed.",
+)
+@click.pass_obj
+def clear(catalog: Catalog, stale: bool) -> None:
     """Remove all that has been compiled; it is compiled anew when it is next used."""
     from imgfx.engines.cache import EngineCache
 
-    count, size = EngineCache().clear()
+    cache = EngineCache()
+    count, size = _cleared_of_stale(cache, catalog) if stale else cache.clear()
     click.echo(f"{count} compiled engines removed, {size / 1e6:.1f} MB")
+
+
+def _cleared_of_stale(cache: EngineCache, catalog: Catalog) -> tuple[int, int]:
+    """How many engines were removed, and how many bytes; see `EngineCache.clear`."""
+    count = size = 0
+    for listed in cache.entries():
+        if listed.entry is not None and not _is_stale(listed.entry.key.engine, catalog):
+            continue
+        try:
+            listed.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise EngineError(f"{listed.path}: cannot remove: {error.strerror}") from error
+        count, size = count + 1, size + listed.bytes
+    return count, size
+
+
+def _is_stale(made_by: str, catalog: Catalog) -> bool:
+    """Whether no run here takes what these versions made; False where that is not known.
+
+    Args:
+        made_by: of an `EngineKey`, such as `openvino 2026.4.1, imgfx 0.1.0`.
+        catalog: the engines.
+    """
+    engine, _, of_imgfx = made_by.rpartition(", imgfx ")
+    if of_imgfx != __version__:
+        return True
+    words = engine.split() or [""]
+    if words[0] not in catalog.names("engine"):
+        return True
+    with suppress(ImgfxError):
+        if catalog.engine(words[0]).missing():
+            return True
+    # The version stands last, behind the module that it is of.
+    module, version = words[-2:] if len(words) > 1 else ("", "")
+    there = [metadata.version(name) for name in metadata.packages_distributions().get(module, ())]
+    return bool(there) and not any(found.startswith(version) for found in there)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.argument("stage", metavar="MODEL")
+@click.argument("stage", metavar="STAGE|MODEL")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -113,7 +113,7 @@ def evaluate(
     as_json: bool,
     save: Path | None,
 ) -> None:
-    """Measure MODEL: a filter on clean images, or a generator against real ones.
+    """Measure a filter by its STAGE on clean images, or a generator by its MODEL against real ones.
 
     A filter's images are degraded, or come in pairs (--degraded), are restored and compared.
     Prints PSNR and SSIM before and after, for each image and on the mean, and the convention. The
@@ -133,6 +133,7 @@ def evaluate(
       imgfx eval superres-rednet --data Set5 --protocol lecture --save out
       imgfx eval denoise-ae --data SIDD/clean --degraded SIDD/noisy
       imgfx eval gan-generate --data fashion-mnist --save out
+      imgfx eval gan-generate-faces --data faces
     """  # fmt: skip
     settings = Settings(device=device, engine=engine, precision=precision)
     if engine != "auto":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from imgfx import __version__
 from imgfx.engines.cache import EngineCache
+from imgfx.engines.choice import gpus
 from imgfx.errors import ImgfxError
 from imgfx.hookspecs import API_VERSION, GROUPS
 from imgfx.installed import NAMELESS, installed_points
@@ -31,12 +32,13 @@ State = Literal["ok", "note", "fail"]
 
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless",
            "opencv-contrib-python-headless")  # fmt: skip
+_EXPORT = ("onnx", "onnxscript")
 _ENGINES = {
-    "openvino": (("openvino", "onnx", "onnxscript"), "imgfx[openvino]"),
-    "tensorrt": (("tensorrt", "onnx", "onnxscript"), "imgfx[tensorrt]"),
-    "tensorrt (RTX)": (("tensorrt-rtx-cu13", "onnx", "onnxscript"), "imgfx[tensorrt-rtx]"),
+    "openvino": {"openvino": "imgfx[openvino]"},
+    "tensorrt": {"tensorrt": "imgfx[tensorrt]", "tensorrt-rtx-cu13": "imgfx[tensorrt-rtx]"},
 }
-"""The packages that an engine needs, and what installs them."""
+"""By engine: what it needs beside the export's packages, one of these, and what installs that."""
+_OF_GPUS = ("tensorrt",)
 _VARIABLES = (PACKAGES, FOLDER, "IMGFX_ENGINE", "IMGFX_CACHE")
 _LITTLE = 1 << 30
 """Bytes left on the disk of the cache from which on it is mentioned."""
@@ -130,15 +132,19 @@ def pytorch() -> Iterator[Finding]:
 
 def engines() -> Iterator[Finding]:
     """The packages that engines beside PyTorch need; no engine is imported."""
-    for name, (packages, extra) in _ENGINES.items():
-        missing = [package for package in packages if not _version(package)]
-        if not missing:
-            yield _ok(f"engine {name}", f"{packages[0]} {_version(packages[0])}")
-        elif packages[0] in missing:
-            yield _ok(f"engine {name}", f"not installed; pip install '{extra}' adds it")
+    for name, extras in _ENGINES.items():
+        there = [package for package in extras if _version(package)]
+        lacks = " and ".join(package for package in _EXPORT if not _version(package))
+        if not there:
+            ways = " or ".join(f"'{extra}'" for extra in extras.values())
+            yield _ok(f"engine {name}", f"not installed; pip install {ways} adds it")
+        elif lacks:
+            way = f"pip install '{extras[there[0]]}'"
+            yield Finding("fail", f"engine {name}", f"lacks {lacks}; {way}")
         else:
-            lacks = " and ".join(missing)
-            yield Finding("fail", f"engine {name}", f"lacks {lacks}; pip install '{extra}'")
+            useless = name in _OF_GPUS and not gpus()
+            idle = "; runs on CUDA devices, and there is none here" if useless else ""
+            yield _ok(f"engine {name}", f"{there[0]} {_version(there[0])}{idle}")
 
 
 def weights(catalog: Catalog) -> Iterator[Finding]:

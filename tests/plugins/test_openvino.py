@@ -13,6 +13,7 @@ import pytest
 from support import pixels
 from support_models import TINY, write_weights
 
+from imgfx.cli import main
 from imgfx.engines import gate
 from imgfx.engines.base import Request
 from imgfx.engines.cache import EngineCache
@@ -109,7 +110,9 @@ def test_what_was_compiled_is_taken_the_next_time(cache, weights):
     assert listed.path.stat().st_mtime_ns == before
 
 
-def test_what_was_refused_is_refused_without_being_compiled_again(cache, weights, monkeypatch):
+def test_what_was_refused_is_refused_without_being_compiled_again(
+    cache, weights, monkeypatch, capsys
+):
     monkeypatch.setitem(gate.LIMITS, "fp32", 1000.0)
     said = []
     with pytest.raises(EngineError, match="refused: its results in fp32 are") as first:
@@ -119,8 +122,12 @@ def test_what_was_refused_is_refused_without_being_compiled_again(cache, weights
     with pytest.raises(EngineError) as second:
         opened(weights, said=said)
     assert (said, second.value.format_message()) == ([], first.value.format_message())
+    ((_, listed),) = [(row.path, row.entry) for row in cache.entries()]
+    assert listed.refused
+    main(["engine", "list"])
+    assert "refused, for its results are not PyTorch's" in capsys.readouterr().out
     cache.clear()
-    monkeypatch.undo()
+    monkeypatch.setitem(gate.LIMITS, "fp32", 80.0)
     opened(weights)
 
 

@@ -122,6 +122,17 @@ def test_the_doctor_finds_a_sound_installation_sound(run):
     assert found["environment"][0] == "note"
 
 
+def test_the_doctor_and_the_list_of_engines_agree(run, imgfx, site):
+    site.install("tensorrt-rtx-cu13", "")
+    site.install("onnx", "")
+    site.install("onnxscript", "")
+    said = findings(run("doctor", "--json", CUDA_VISIBLE_DEVICES=""))
+    assert "engine tensorrt (RTX)" not in said
+    state, text = said["engine tensorrt"]
+    assert (state, text.partition(";")[0]) == ("ok", "tensorrt-rtx-cu13 1.0")
+    assert text.endswith("; runs on CUDA devices, and there is none here")
+
+
 def test_the_doctor_finds_what_is_wrong_and_imports_no_plugin(run, site, tmp_path):
     loud = "open('imported', 'w')\nraise SystemExit(5)\n"
     site.install("imgfx-loud", TWIN + loud, "loud")
