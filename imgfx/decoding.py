@@ -19,6 +19,7 @@ from imgfx.formats import (
     DamagedError,
     Format,
     Inspection,
+    avif,
     bmp,
     declared_size,
     jpeg,
@@ -28,11 +29,11 @@ from imgfx.formats import (
     tiff,
     y4m,
 )
-from imgfx.formats._tiff_parts import check_lengths, probes
+from imgfx.formats._tiff_parts import check_lengths, parts_of, probes, unread_compression
 from imgfx.image import Depth, Image, Metadata, Pixels
 from imgfx.provenance import LONGEST
 from imgfx.settings import MEGAPIXELS
-from imgfx.xmp import without_provenance, without_riders
+from imgfx.xmp import without_provenance, without_regions, without_riders
 
 if TYPE_CHECKING:
     from imgfx.opencv import cv2
@@ -101,6 +102,15 @@ def megapixels(pixels: int) -> str:
     return f"{pixels / 1_000_000:.6f}".rstrip("0").rstrip(".")
 
 
+_RETOLD = {
+    "bmp": bmp.usual,
+    "tiff": tiff.neutral,
+    "png": png.essential,
+    "avif": avif.recognisable,
+}
+"""What a decoder that would refuse, turn or mistake a file is given in its place."""
+
+
 def _samples(
     data: bytes, known: Format, inspection: Inspection
 ) -> tuple[npt.NDArray[Any], Inspection]:
@@ -111,16 +121,11 @@ def _samples(
         return pnm.decode(data), inspection
     if known.name == "y4m":
         return y4m.decode(data), inspection
-    shown = data
     if known.name == "bmp":
         made = bmp.decode(data, inspection.width, inspection.height)
         if made is not None:
             return made, inspection
-        shown = bmp.usual(data)
-    elif known.name == "tiff":
-        shown = tiff.neutral(data)
-    elif known.name == "png":
-        shown = png.essential(data)
+    shown = _RETOLD[known.name](data) if known.name in _RETOLD else data
     try:
         # Metadata is asked for because without it the decoder refuses some rotated TIFFs.
         decoded: Any = cv2.imdecodeWithMetadata(
@@ -130,7 +135,7 @@ def _samples(
         raise _reason(error, known.name) from error
     samples, kinds, parts = decoded
     if samples is None or samples.size == 0:
-        raise DamagedError(f"damaged {known.name}, or of an unusual kind: it cannot be decoded")
+        raise DamagedError(_unread(data, known))
     # Before the colours are ordered, which OpenCV does for these depths only.
     samples = _known_depth(samples if samples.ndim == 3 else samples[..., None], inspection.bits)
     if known.name == "tiff":
@@ -138,7 +143,7 @@ def _samples(
         samples = tiff.mended(samples, data)
     elif known.name == "jpeg":
         jpeg.check_end(data, samples)
-    elif known.name == "avif":
+    elif known.name == "avif" and inspection.metadata.exif is None:
         found = dict(zip(kinds, (bytes(part.ravel()) for part in parts), strict=True))
         blob = found.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(b"Exif\0\0") or None
         inspection = replace(inspection, metadata=replace(inspection.metadata, exif=blob))
@@ -153,7 +158,7 @@ def _check_parts(data: bytes, *, deep: bool) -> None:
     """
     from imgfx.opencv import cv2
 
-    compression, parts = tiff.parts(data)
+    compression, parts = parts_of(data)
     check_lengths(compression, parts)
     for probe in () if deep else probes(compression, parts):
         try:
@@ -162,6 +167,12 @@ def _check_parts(data: bytes, *, deep: bool) -> None:
             raise _reason(error, "tiff") from error
         if found is None:
             raise DamagedError("damaged TIFF: a strip or tile cannot be decompressed")
+
+
+def _unread(data: bytes, known: Format) -> str:
+    """Why the decoder has nothing to say, as far as the file tells."""
+    reason = unread_compression(data) if known.name == "tiff" else None
+    return reason or f"damaged {known.name}, or of an unusual kind: it cannot be decoded"
 
 
 def _reason(error: cv2.error, name: str) -> DamagedError | MemoryError:
@@ -229,7 +240,9 @@ def _image_from_samples(samples: npt.NDArray[Any], inspection: Inspection, name:
     turned = turn != 1 or inspection.turn is not None
     if stored.dpi is None:
         stored = replace(stored, dpi=exif.resolution(stored.exif))
-    metadata = _upright_metadata(stored, turned, samples.shape[1], samples.shape[0])
+    metadata = _upright_metadata(stored, turn, turned, samples.shape[1], samples.shape[0])
+    if turn != 1 and stored.xmp and without_regions(stored.xmp) != stored.xmp:
+        notes.append("it was turned upright; the places of faces in its XMP are left out")
     if turn >= 5 and metadata.dpi:
         metadata = replace(metadata, dpi=metadata.dpi[::-1])  # rows have become columns
     if metadata.icc and metadata.icc[16:20] not in (b"RGB ", b"GRAY"):
@@ -253,10 +266,12 @@ def _split_alpha(samples: npt.NDArray[Any], inspection: Inspection) -> tuple[Pix
     return np.ascontiguousarray(colours), None if inspection.opaque else alpha
 
 
-def _upright_metadata(stored: Metadata, turned: bool, width: int, height: int) -> Metadata:
-    blob = exif.normalised(stored.exif, width, height) if stored.exif else None
+def _upright_metadata(
+    stored: Metadata, turn: int, turned: bool, width: int, height: int
+) -> Metadata:
+    blob = exif.normalised(stored.exif, width, height, turn) if stored.exif else None
     # Where nothing was turned, XMP that disagrees is as right or wrong as it was.
-    xmp = exif.normalised_xmp(stored.xmp) if stored.xmp and turned else stored.xmp
+    xmp = exif.normalised_xmp(stored.xmp, turn) if stored.xmp and turned else stored.xmp
     return told_apart(replace(stored, exif=blob, xmp=without_riders(xmp) if xmp else xmp))
 
 

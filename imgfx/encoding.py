@@ -21,7 +21,7 @@ from imgfx.errors import EncodeError
 from imgfx.formats import Format, bmp, jpeg, png, pnm, tiff, y4m
 from imgfx.image import NO_NAME, Image, Metadata, Pixels, float_from_pixels, peak, pixels_from_float
 from imgfx.texts import COMMENT, named
-from imgfx.xmp import with_provenance
+from imgfx.xmp import with_provenance, with_size
 
 _BAND = 256
 """Rows whose channels are swapped at a time."""
@@ -41,6 +41,7 @@ def encode(
     origin: str = "",
     stream: bool = False,
     rate: Fraction | None = None,
+    ending: str = "",
 ) -> tuple[bytes, tuple[str, ...]]:
     """A file's bytes, and a note on each thing that the format cannot hold.
 
@@ -52,6 +53,7 @@ def encode(
         origin: the target's name, for messages.
         stream: cheap compression, and the image's name goes along (PNG).
         rate: frames a second (Y4M); None is that of the video it comes from, else 25.
+        ending: of the target's name; one that stands for gray, .pgm, makes the image gray.
 
     Raises:
         EncodeError: too large for the format, or the codec fails.
@@ -62,6 +64,9 @@ def encode(
             f"{origin}: {image.width}x{image.height} is too large for {target.name} "
             f"(at most {target.largest_side} a side); choose another format"
         )
+    if target.name == "ppm" and ending.lower() == ".pgm" and not image.is_gray:
+        notes.append("a .pgm holds gray alone; the colours are left out")
+        image = _gray(image)
     samples = _storable_samples(image, target, notes)
     metadata = _storable_metadata(image, target, samples.shape[2], notes)
     if target.name in ("ppm", "pam"):
@@ -115,6 +120,12 @@ def _storable_samples(image: Image, target: Format, notes: list[str]) -> npt.NDA
     return np.concatenate([samples, pixels_from_float(alpha, depth)[..., None]], axis=2)
 
 
+def _gray(image: Image) -> Image:
+    """With the luma of its colours. Source: ITU-R BT.601."""
+    luma = image.floats @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    return image.with_pixels(np.clip(luma, 0.0, 1.0))
+
+
 def _needs_rgba(alpha: Pixels | None, target: Format) -> bool:
     """Gray with alpha is written as such in PNG and PAM, as RGBA elsewhere."""
     return alpha is not None and target.name not in ("png", "pam")
@@ -145,6 +156,8 @@ def _storable_metadata(image: Image, target: Format, channels: int, notes: list[
         kept = replace(kept, icc=None)
     if kept.exif:
         kept = replace(kept, exif=exif.normalised(kept.exif, image.width, image.height))
+    if kept.xmp:
+        kept = replace(kept, xmp=with_size(kept.xmp, image.width, image.height))
     if kept.provenance and target.name != "png":
         packet = with_provenance(kept.xmp, kept.provenance, target.largest_xmp)
         if packet is None:
@@ -208,7 +221,9 @@ def _parameters(
         sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         return [cv2.IMWRITE_JPEG_QUALITY, value or 95, *sampling]
     if target.name == "webp":
-        lossless = cv2.IMWRITE_WEBP_LOSSLESS_ON if value == 100 else cv2.IMWRITE_WEBP_LOSSLESS_OFF
+        # Of pixels that nobody sees, too: whoever takes the alpha off later sees them.
+        exact, lossy = cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR, cv2.IMWRITE_WEBP_LOSSLESS_OFF
+        lossless = exact if value == 100 else lossy
         return [cv2.IMWRITE_WEBP_QUALITY, value or 95, cv2.IMWRITE_WEBP_LOSSLESS_MODE, lossless]
     if target.name == "avif":
         bits = 12 if samples.dtype == np.uint16 else 8

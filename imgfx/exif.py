@@ -1,9 +1,6 @@
-"""EXIF blobs and TIFF directories: read, normalised after a rotation, carried between files.
+"""EXIF blobs: read, normalised after a rotation, carried between files.
 
-A blob is a TIFF structure: byte order, 42, offset of the first directory. Nothing in it is
-trusted; whatever points outside is left out.
-
-Source: Exif 2.32 (CIPA DC-008-2019) section 4.6; TIFF 6.0 section 2.
+Source: Exif 2.32 (CIPA DC-008-2019) section 4.6.
 """
 
 from __future__ import annotations
@@ -11,92 +8,60 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+
+from imgfx.directories import (
+    EXIF,
+    INTEGERS,
+    SIZES,
+    SUB_DIRECTORIES,
+    Directory,
+    Entry,
+    blob_from_directory,
+    byte_order,
+    first_offset,
+    next_offset,
+    number,
+    raw_entries,
+    read_directory,
+    write_directory,
+)
+from imgfx.xmp import without_regions
+
+__all__ = [
+    "INTEGERS",
+    "ORIENTATION",
+    "PIXEL_HEIGHT",
+    "PIXEL_WIDTH",
+    "SUB_DIRECTORIES",
+    "Directory",
+    "Entry",
+    "blob_from_directory",
+    "byte_order",
+    "first_offset",
+    "has_maker_notes",
+    "next_offset",
+    "normalised",
+    "normalised_xmp",
+    "number",
+    "orientation",
+    "read_directory",
+    "resolution",
+    "resolution_entries",
+    "resolution_of",
+    "take_maker_notes",
+    "with_resolution",
+    "write_directory",
+]
 
 ORIENTATION = 0x0112
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
-_EXIF, _MAKER_NOTES = 0x8769, 0x927C
-SUB_DIRECTORIES = (_EXIF, 0x8825, 0xA005)
-"""Tags that point to a directory: Exif, GPS, Interoperability."""
-
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""The kinds of whole numbers that readers take for each other, as struct has them."""
-_MOST_ENTRIES = 4096
-_DEEPEST = 4
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One tag's value as raw bytes in the structure's byte order."""
-
-    kind: int
-    count: int
-    value: bytes
-
-
-@dataclass
-class Directory:
-    """The entries of one directory and the directories it points to, by tag."""
-
-    entries: dict[int, Entry] = field(default_factory=dict)
-    children: dict[int, Directory] = field(default_factory=dict)
-
-
-def byte_order(blob: bytes) -> str | None:
-    """The struct prefix, < or >, of a TIFF structure; None when it is none."""
-    if blob[:4] == b"II*\0":
-        return "<"
-    return ">" if blob[:4] == b"MM\0*" else None
-
-
-def first_offset(blob: bytes, order: str) -> int:
-    """Where the first directory lies; 0 when the blob is too short."""
-    return int(struct.unpack_from(order + "I", blob, 4)[0]) if len(blob) >= 8 else 0
-
-
-def _raw_entries(blob: bytes, order: str, offset: int) -> list[tuple[int, int, int, int]]:
-    """(tag, kind, count, position of the value field) of a directory, as far as it is readable."""
-    if offset < 8 or offset + 2 > len(blob):
-        return []
-    (number,) = struct.unpack_from(order + "H", blob, offset)
-    last = min(number, _MOST_ENTRIES, (len(blob) - offset - 2) // 12)
-    starts = [offset + 2 + 12 * i for i in range(last)]
-    return [(*struct.unpack_from(order + "HHI", blob, p), p + 8) for p in starts]
-
-
-def _value(blob: bytes, order: str, kind: int, count: int, position: int) -> bytes | None:
-    size = _SIZES.get(kind, 0) * count
-    if size > 4:
-        (position,) = struct.unpack_from(order + "I", blob, position)
-    return blob[position : position + size] if 0 < size <= len(blob) - position else None
-
-
-def read_directory(blob: bytes, order: str, offset: int) -> Directory:
-    """A directory and those below it; unreadable entries are left out.
-
-    All values together may be twice the blob's size: entries that share bytes could otherwise
-    make gigabytes of a small file.
-    """
-    return _read_directory(blob, order, offset, 0, [2 * len(blob)])
-
-
-def _read_directory(blob: bytes, order: str, offset: int, depth: int, room: list[int]) -> Directory:
-    directory = Directory()
-    for tag, kind, count, position in _raw_entries(blob, order, offset):
-        value = _value(blob, order, kind, count, position)
-        room[0] -= len(value or b"")
-        if value is None or room[0] < 0:
-            continue
-        if tag in SUB_DIRECTORIES and len(value) == 4 and depth < _DEEPEST:
-            # Only the first of a tag: a directory full of links to itself would take forever.
-            if tag not in directory.children:
-                (target,) = struct.unpack(order + "I", value)
-                directory.children[tag] = _read_directory(blob, order, target, depth + 1, room)
-        else:
-            directory.entries[tag] = Entry(kind, count, value)
-    return directory
+_IMAGE_WIDTH, _IMAGE_HEIGHT = 0x0100, 0x0101
+_SUBJECT = (0x9214, 0xA214)
+"""Where the subject is, in pixels: its area, and its middle."""
+_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))
+"""Where a thumbnail is and how long: of a JPEG, of strips."""
+_MAKER_NOTES = 0x927C
 
 
 def take_maker_notes(directory: Directory) -> bool:
@@ -104,7 +69,7 @@ def take_maker_notes(directory: Directory) -> bool:
 
     Many say where in the file their parts are, in ways of each maker's: moved, they are garbage.
     """
-    exif = directory.children.get(_EXIF)
+    exif = directory.children.get(EXIF)
     return exif is not None and exif.entries.pop(_MAKER_NOTES, None) is not None
 
 
@@ -114,52 +79,6 @@ def has_maker_notes(blob: bytes | None) -> bool:
     if blob is None or order is None:
         return False
     return take_maker_notes(read_directory(blob, order, first_offset(blob, order)))
-
-
-def next_offset(blob: bytes, order: str, offset: int) -> int:
-    """Where the directory after this one lies; 0 for none."""
-    if offset < 8 or offset + 2 > len(blob):
-        return 0
-    (entries,) = struct.unpack_from(order + "H", blob, offset)
-    link = offset + 2 + 12 * entries
-    if not entries or link + 4 > len(blob):
-        return 0
-    return int(struct.unpack_from(order + "I", blob, link)[0])
-
-
-def write_directory(directory: Directory, order: str, base: int, link: int = 0) -> bytes:
-    """The directory as it stands at offset `base` of a file, its values and children behind it."""
-    tags = sorted([*directory.entries, *directory.children])
-    position = base + 2 + 12 * len(tags) + 4
-    head, tail = [struct.pack(order + "H", len(tags))], b""
-    for tag in tags:
-        child = directory.children.get(tag)
-        if child is not None:
-            part = write_directory(child, order, position)
-            head.append(struct.pack(order + "HHII", tag, 4, 1, position))
-        else:
-            entry = directory.entries[tag]
-            part = entry.value if len(entry.value) > 4 else b""
-            field_ = struct.pack(order + "I", position) if part else entry.value.ljust(4, b"\0")
-            head.append(struct.pack(order + "HHI", tag, entry.kind, entry.count) + field_)
-        part += b"\0" * (len(part) % 2)
-        tail += part
-        position += len(part)
-    return b"".join(head) + struct.pack(order + "I", link) + tail
-
-
-def blob_from_directory(directory: Directory, order: str) -> bytes:
-    """A whole EXIF blob."""
-    magic = b"II*\0" if order == "<" else b"MM\0*"
-    return magic + struct.pack(order + "I", 8) + write_directory(directory, order, 8)
-
-
-def number(entry: Entry | None, order: str) -> int | None:
-    """The first value of an entry of whole numbers; None where it is negative."""
-    if entry is None or entry.kind not in INTEGERS:
-        return None
-    value = int(struct.unpack_from(order + INTEGERS[entry.kind], entry.value)[0])
-    return value if value >= 0 else None
 
 
 def orientation(blob: bytes | None) -> int:
@@ -172,43 +91,155 @@ def orientation(blob: bytes | None) -> int:
     return value if value is not None and 1 <= value <= 8 else 1
 
 
-def normalised(blob: bytes, width: int, height: int) -> bytes:
+def normalised(blob: bytes, width: int, height: int, turn: int | None = None) -> bytes:
     """The blob for pixels that stand upright and have this size.
 
-    Sets the orientation to 1 and the pixel dimensions, where present, to the image's, and cuts
-    off the thumbnail, which shows the picture before.
+    Sets the orientation to 1 and the sizes, where present, to the image's. The resolution and the
+    place of the subject go along; a place that cannot is left out. The thumbnail, which shows the
+    picture before, is wiped. Nothing else moves: a maker's notes count from the blob's beginning.
+
+    Args:
+        blob: an EXIF structure.
+        width: of the upright image.
+        height: of the upright image.
+        turn: the orientation that the pixels had; None takes the blob's own.
     """
     order = byte_order(blob)
     if order is None:
         return blob
+    turn = orientation(blob) if turn is None else turn
     patched = bytearray(blob)
     first = first_offset(blob, order)
-    values = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
-    entries = _raw_entries(blob, order, first)
-    for tag, _, _, position in list(entries):
-        if tag == 0x8769:
-            (offset,) = struct.unpack_from(order + "I", blob, position)
-            entries += _raw_entries(blob, order, offset)
-    for tag, kind, count, position in entries:
+    values = dict.fromkeys((PIXEL_WIDTH, _IMAGE_WIDTH), width)
+    values.update((tag, height) for tag in (PIXEL_HEIGHT, _IMAGE_HEIGHT))
+    entries = raw_entries(blob, order, first)
+    if turn >= 5:
+        _exchange_resolutions(patched, order, entries)
+    links = [position for tag, _, _, position in entries if tag == EXIF]
+    (inner,) = struct.unpack_from(order + "I", blob, links[0]) if links else (0,)
+    lost = _move_subject(patched, order, inner, turn, (width, height))
+    for tag, kind, count, position in entries + raw_entries(blob, order, inner):
         code = {3: "H", 4: "I"}.get(kind)
         if tag == ORIENTATION:
             _reset(patched, order, kind, count, position)
         elif tag in values and code and count == 1:
             limit = 0xFFFF if code == "H" else 0xFFFFFFFF
             struct.pack_into(order + code, patched, position, min(values[tag], limit))
-    link = first + 2 + 12 * len(_raw_entries(blob, order, first))
-    if link + 4 <= len(patched):
-        struct.pack_into(order + "I", patched, link, 0)
+    _wipe_thumbnail(patched, order, first)
+    for tag in dict.fromkeys(lost):
+        _remove(patched, order, inner, tag)
     return bytes(patched)
+
+
+def _place(blob: bytes | bytearray, order: str, size: int, position: int) -> int | None:
+    """Where a value of so many bytes is; None where that is outside."""
+    if size > 4:
+        (position,) = struct.unpack_from(order + "I", blob, position)
+    return position if 8 <= position <= len(blob) - size else None
+
+
+def _exchange_resolutions(
+    blob: bytearray, order: str, entries: Sequence[tuple[int, int, int, int]]
+) -> None:
+    """Rows have become columns."""
+    places = [
+        _place(blob, order, 8, position)
+        for tag, kind, count, position in entries
+        if tag in (_ACROSS, _DOWN) and (kind, count) == (5, 1)
+    ]
+    if len(places) == 2 and places[0] is not None and places[1] is not None:
+        one, other = places[0], places[1]
+        blob[one : one + 8], blob[other : other + 8] = (
+            blob[other : other + 8],
+            blob[one : one + 8],
+        )
+
+
+def _move_subject(
+    blob: bytearray, order: str, offset: int, turn: int, size: tuple[int, int]
+) -> list[int]:
+    """Moves the subject's place with the pixels; answers the tags whose place is not known."""
+    places = [row for row in raw_entries(blob, order, offset) if row[0] in _SUBJECT]
+    if not places:
+        return []
+    stored = _stored_size(blob, order, offset)
+    upright = stored[::-1] if turn >= 5 else stored
+    lost = []
+    for tag, kind, count, position in places:
+        place = _place(blob, order, 2 * count, position)
+        # Of another shape, it is not only that the pixels were turned and resized.
+        alike = math.isclose(size[0] * upright[1], size[1] * upright[0], rel_tol=0.01)
+        if kind != 3 or not 2 <= count <= 4 or place is None or not all(stored) or not alike:
+            lost.append(tag)
+            continue
+        x, y, *extent = struct.unpack_from(f"{order}{count}H", blob, place)
+        if turn >= 5:
+            extent.reverse()
+        moved = [*_upright_point(x, y, turn, *stored), *extent]
+        scaled = (min(0xFFFF, round(value * size[0] / upright[0])) for value in moved)
+        struct.pack_into(f"{order}{count}H", blob, place, *scaled)
+    return lost
+
+
+def _stored_size(blob: bytearray, order: str, offset: int) -> tuple[int, int]:
+    """The pixels' width and height as the Exif directory has them; 0 where it does not."""
+    found = read_directory(bytes(blob), order, offset).entries
+    width, height = (number(found.get(tag), order) or 0 for tag in (PIXEL_WIDTH, PIXEL_HEIGHT))
+    return width, height
+
+
+def _upright_point(x: int, y: int, turn: int, width: int, height: int) -> tuple[int, int]:
+    """A pixel of a stored picture of this size, in the upright one."""
+    if turn >= 5:
+        x, y, width, height = y, x, height, width
+    if turn in (2, 3, 6, 7):
+        x = max(0, width - 1 - x)
+    if turn in (3, 4, 7, 8):
+        y = max(0, height - 1 - y)
+    return x, y
+
+
+def _wipe_thumbnail(blob: bytearray, order: str, first: int) -> None:
+    """Cuts off the directory of the thumbnail, and zeroes the thumbnail where it is on its own."""
+    link = next_offset(bytes(blob), order, first)
+    if link:
+        before = bytes(blob)
+        found = read_directory(before, order, link).entries
+        for where, length in _THUMBNAIL:
+            starts, sizes = (_numbers(found.get(tag), order) for tag in (where, length))
+            if starts and starts[0] >= 8:
+                end = min(len(blob), starts[0] + sum(sizes))
+                blob[starts[0] : end] = bytes(max(0, end - starts[0]))
+        if read_directory(bytes(blob), order, first) != read_directory(before, order, first):
+            blob[:] = before  # it was not where it says: something else would have been lost
+    place = first + 2 + 12 * len(raw_entries(blob, order, first))
+    if place + 4 <= len(blob):
+        struct.pack_into(order + "I", blob, place, 0)
+
+
+def _numbers(entry: Entry | None, order: str) -> tuple[int, ...]:
+    code = {3: "H", 4: "I"}.get(entry.kind) if entry else None
+    return struct.unpack(f"{order}{entry.count}{code}", entry.value) if entry and code else ()
+
+
+def _remove(blob: bytearray, order: str, offset: int, tag: int) -> None:
+    """Takes an entry out of a directory; those behind it move up, their values stay."""
+    rows = raw_entries(blob, order, offset)
+    place = next((position - 8 for each, _, _, position in rows if each == tag), None)
+    if place is None:
+        return
+    end = min(len(blob), offset + 2 + 12 * len(rows) + 4)
+    blob[place:end] = blob[place + 12 : end] + bytes(12)
+    struct.pack_into(order + "H", blob, offset, len(rows) - 1)
 
 
 def _reset(blob: bytearray, order: str, kind: int, count: int, position: int) -> None:
     """Sets an orientation to 1, of whatever kind `number` reads: it would be turned by again."""
     if kind not in INTEGERS or not count:
         return
-    if _SIZES[kind] * count > 4:
+    if SIZES[kind] * count > 4:
         (position,) = struct.unpack_from(order + "I", blob, position)
-    if 8 <= position <= len(blob) - _SIZES[kind] * count:
+    if 8 <= position <= len(blob) - SIZES[kind] * count:
         struct.pack_into(order + INTEGERS[kind], blob, position, 1)
 
 
@@ -272,7 +303,7 @@ def with_resolution(blob: bytes | None, dpi: tuple[float, float]) -> bytes:
 def _patched(blob: bytes, order: str, wanted: Mapping[int, Entry]) -> bytes:
     """The blob with values of the same size in place of its own, where it has such."""
     patched = bytearray(blob)
-    for tag, kind, count, position in _raw_entries(blob, order, first_offset(blob, order)):
+    for tag, kind, count, position in raw_entries(blob, order, first_offset(blob, order)):
         entry = wanted.get(tag)
         if entry is None or (entry.kind, entry.count) != (kind, count):
             continue
@@ -289,7 +320,7 @@ def _with_first(blob: bytes, order: str, wanted: Mapping[int, Entry]) -> bytes:
     directory = read_directory(blob, order, first)
     kept = {
         tag: blob[position - 8 : position + 4]
-        for tag, _, _, position in _raw_entries(blob, order, first)
+        for tag, _, _, position in raw_entries(blob, order, first)
         if tag in directory.entries or tag in directory.children
     }
     base = len(blob) + len(blob) % 2
@@ -310,9 +341,21 @@ def _with_first(blob: bytes, order: str, wanted: Mapping[int, Entry]) -> bytes:
     return moved + head + bytes(4) + tail
 
 
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([1-8])")
 
 
-def normalised_xmp(packet: bytes) -> bytes:
-    """An XMP packet whose tiff:Orientation, where present, is 1."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+def normalised_xmp(packet: bytes, turn: int | None = None) -> bytes:
+    """The XMP packet of a picture that stands upright now.
+
+    Its tiff:Orientation, where present, is 1. If the picture was turned, the packet has no places
+    in it any more.
+
+    Args:
+        packet: as it was stored.
+        turn: the orientation that the pixels had; None takes the packet's own, where it has one.
+    """
+    if turn is None:
+        found = _XMP_ORIENTATION.search(packet)
+        turn = int(found[2]) if found else 1
+    upright = _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+    return upright if turn == 1 else without_regions(upright)

@@ -71,6 +71,19 @@ def test_a_turned_picture_is_written_upright(name):
     assert np.abs(written.astype(int) - image.pixels).max() <= (8 if name == "jpeg" else 0)
 
 
+FACES = b"<mwg-rs:Regions><rdf:li>Ada</rdf:li></mwg-rs:Regions>"
+PACKET = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>%s</rdf:RDF></x:xmpmeta>' % FACES
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_places_of_faces_are_left_out_where_a_picture_is_turned(orientation):
+    data = pillow_file(QUARTERS, "JPEG", exif=tags_with(orientation), xmp=PACKET)
+    image = decode(data, "a.jpg")
+    note = "it was turned upright; the places of faces in its XMP are left out"
+    assert (note in image.notes) == (orientation != 1)
+    assert (FACES in image.metadata.xmp) == (orientation == 1)
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_an_orientation_that_makes_no_sense_turns_nothing(orientation):
     image = decode(pillow_file(QUARTERS, "PNG", exif=tags_with(orientation)), "odd.png")
@@ -291,3 +304,168 @@ def test_maker_notes_are_left_out_where_they_would_be_moved():
     data, notes = encode(image, known("jpeg"))
     assert notes == ()
     assert exif.has_maker_notes(decode(data, "a.jpg").metadata.exif)
+
+
+SUBJECT, SUBJECT_PLACE = 0x9214, 0xA214
+
+
+def shorts(*values):
+    """An entry of such numbers."""
+    return exif.Entry(3, len(values), struct.pack(f"<{len(values)}H", *values))
+
+
+def camera_blob(orientation=1, size=(40, 24), **more):
+    """Of a photograph of this stored size: `own` are more entries of the Exif directory."""
+    wide, high = (exif.Entry(4, 1, struct.pack("<I", value)) for value in size)
+    inner = exif.Directory({WIDTH: wide, HEIGHT: high, **more.get("own", {})})
+    first = {exif.ORIENTATION: shorts(orientation), 0x0100: wide, 0x0101: high}
+    return exif.blob_from_directory(
+        exif.Directory({**first, **more.get("first", {})}, {EXIF: inner}), "<"
+    )
+
+
+def inner_values(blob, tag):
+    """What an entry of the Exif directory holds; None where there is none."""
+    entry = exif.read_directory(blob, "<", 8).children[EXIF].entries.get(tag)
+    return entry and struct.unpack(f"<{entry.count}H", entry.value)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_subject_stays_where_it_is_in_the_picture(orientation):
+    samples = np.zeros((24, 40, 3), np.uint8)
+    samples[5, 31] = 255
+    own = {SUBJECT: shorts(31, 5, 8, 2), SUBJECT_PLACE: shorts(31, 5)}
+    blob = camera_blob(orientation, own=own)
+    image = decode(pillow_file(samples, "PNG", exif=b"Exif\0\0" + blob), "a.png")
+    ((y, x),) = np.argwhere(image.pixels[..., 0])
+    extent = (8, 2) if orientation < 5 else (2, 8)
+    assert inner_values(image.metadata.exif, SUBJECT) == (x, y, *extent)
+    assert inner_values(image.metadata.exif, SUBJECT_PLACE) == (x, y)
+
+
+def test_the_subject_s_place_grows_with_the_picture():
+    blob = camera_blob(own={SUBJECT: shorts(31, 5, 8), SUBJECT_PLACE: shorts(31, 5)})
+    found = exif.normalised(blob, 120, 72)
+    assert inner_values(found, SUBJECT) == (93, 15, 24)
+    assert inner_values(found, SUBJECT_PLACE) == (93, 15)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (24, 40)])
+def test_a_subject_of_a_picture_of_another_shape_is_left_out_and_nothing_moves(size):
+    notes = exif.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
+    own = {SUBJECT: shorts(31, 5, 8, 2), 0x927C: notes, SUBJECT_PLACE: shorts(31, 5)}
+    blob = camera_blob(own={**own, 0xA420: exif.Entry(2, 5, b"name\0")})
+    found = exif.normalised(blob, *size)
+    assert found.index(notes.value) == blob.index(notes.value)
+    inner = exif.read_directory(found, "<", 8).children[EXIF].entries
+    assert sorted(inner) == [0x927C, WIDTH, HEIGHT, 0xA420]
+    assert inner[0xA420].value == b"name\0"
+    assert exif.number(inner[WIDTH], "<") == size[0]
+
+
+def test_a_turn_that_the_container_states_goes_for_that_of_the_blob():
+    found = exif.normalised(camera_blob(own={SUBJECT_PLACE: shorts(31, 5)}), 24, 40, turn=6)
+    assert inner_values(found, SUBJECT_PLACE) == (18, 31)
+    assert exif.orientation(found) == 1
+
+
+def test_a_subject_without_the_picture_s_size_is_left_out():
+    inner = exif.Directory({SUBJECT_PLACE: shorts(31, 5)})
+    blob = exif.blob_from_directory(exif.Directory(children={EXIF: inner}), "<")
+    assert inner_values(exif.normalised(blob, 40, 24), SUBJECT_PLACE) is None
+
+
+def test_the_sizes_of_the_first_directory_follow_the_picture():
+    found = exif.read_directory(exif.normalised(camera_blob(6), 24, 40), "<", 8)
+    assert [exif.number(found.entries[tag], "<") for tag in (0x0100, 0x0101)] == [24, 40]
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg", "webp", "tiff", "avif"])
+@pytest.mark.parametrize(("orientation", "dpi"), [(3, (300, 150)), (6, (150, 300))])
+def test_a_resolution_of_two_numbers_is_turned_everywhere(name, orientation, dpi):
+    """EXIF, and what a container says itself, tell the same."""
+    ratios = [exif.Entry(5, 1, struct.pack("<II", value, 1)) for value in (300, 150)]
+    first = {0x011A: ratios[0], 0x011B: ratios[1], 0x0128: shorts(2)}
+    file = pillow_file(QUARTERS, "JPEG", exif=b"Exif\0\0" + camera_blob(orientation, first=first))
+    image = decode(file, "a.jpg")
+    assert image.metadata.dpi == dpi
+    data, _ = encode(image, known(name))
+    again = decode(data, "again").metadata
+    assert again.dpi == pytest.approx(dpi, abs=0.1)
+    if name != "tiff":  # whose own directory has it
+        assert exif.resolution(again.exif) == pytest.approx(dpi, abs=0.1)
+
+
+def with_thumbnail(where, length, content=b"\xff\xd8 the picture before"):
+    """A blob whose second directory says where in it a thumbnail is; 0 is behind all else."""
+    blob = camera_blob(6, first={0x010F: exif.Entry(2, 6, b"Maker\0")})
+    start = len(blob)
+    rows = struct.pack("<HHIIHHII", 0x0201, 4, 1, where or start + 30, 0x0202, 4, 1, length)
+    blob += struct.pack("<H", 2) + rows + bytes(4) + content
+    link = 10 + 12 * 5
+    return blob[:link] + struct.pack("<I", start) + blob[link + 4 :]
+
+
+@pytest.mark.parametrize("length", [25, 100])
+def test_the_thumbnail_s_bytes_are_wiped(length):
+    blob = with_thumbnail(0, length)
+    found = exif.normalised(blob, 24, 40)
+    assert exif.next_offset(found, "<", 8) == 0
+    assert b"picture before" not in found
+    assert len(found) == len(blob)
+    assert exif.read_directory(found, "<", 8) == exif.read_directory(
+        exif.normalised(blob[: blob.index(b"\xff\xd8")], 24, 40), "<", 8
+    )
+
+
+def test_a_thumbnail_that_is_said_to_be_where_values_are_wipes_none():
+    blob = with_thumbnail(with_thumbnail(0, 1).index(b"Maker"), 4)
+    found = exif.normalised(blob, 24, 40)
+    assert exif.read_directory(found, "<", 8).entries[0x010F].value == b"Maker\0"
+    assert exif.next_offset(found, "<", 8) == 0
+
+
+def test_no_thumbnail_stays_in_a_photograph_that_is_written():
+    small = pillow_file(QUARTERS, "JPEG")
+    blob = with_thumbnail(0, len(small), small)
+    file = pillow_file(QUARTERS, "JPEG", exif=b"Exif\0\0" + blob)
+    assert file.count(small) == 1
+    for name in ("jpeg", "png", "webp", "avif"):
+        data, _ = encode(decode(file, "a.jpg"), known(name))
+        assert small[2:60] not in data[: -len(small)], name
+
+
+REGIONS = b"<mwg-rs:Regions><a/></mwg-rs:Regions>"
+
+
+def test_places_in_xmp_are_left_out_where_the_picture_is_turned():
+    packet = b'<x:xmpmeta tiff:Orientation="%d">%s</x:xmpmeta>'
+    for orientation, kept in ((1, REGIONS), (6, b"")):
+        data = pillow_file(
+            QUARTERS,
+            "JPEG",
+            exif=tags_with(orientation).tobytes(),
+            xmp=packet % (orientation, REGIONS),
+        )
+        assert decode(data, "a.jpg").metadata.xmp == packet % (1, kept)
+
+
+@pytest.mark.parametrize(("turn", "kept"), [(None, REGIONS), (1, REGIONS), (2, b""), (8, b"")])
+def test_the_turn_of_the_pixels_says_whether_places_in_xmp_are_right(turn, kept):
+    assert exif.normalised_xmp(b"<a>%s</a>" % REGIONS, turn) == b"<a>%s</a>" % kept
+    stated = b'<a tiff:Orientation="3">%s</a>'
+    left = kept if turn else b""
+    assert exif.normalised_xmp(stated % REGIONS, turn) == b'<a tiff:Orientation="1">%s</a>' % left
+
+
+def test_places_in_xmp_stay_in_an_avif_that_is_not_turned():
+    image = image_of(QUARTERS, metadata=Metadata(xmp=b"<x:xmpmeta>%s</x:xmpmeta>" % REGIONS))
+    again, _ = passed_through(image, "avif")
+    assert REGIONS in again.metadata.xmp
+
+
+def test_the_sizes_in_xmp_follow_the_written_image():
+    packet = b'<x:xmpmeta tiff:ImageWidth="%d" tiff:ImageLength="%d"/>'
+    image = image_of(pixels(48, 80), metadata=Metadata(xmp=packet % (40, 24)))
+    for name in ("png", "jpeg", "webp", "tiff"):
+        assert passed_through(image, name)[0].metadata.xmp == packet % (80, 48)

@@ -1,11 +1,15 @@
 """A file that holds more than its first picture is not replaced by that."""
 
 import struct
+from dataclasses import replace
 
 import cv2
 import pytest
 from PIL import Image as Pillow
+from PIL import TiffImagePlugin
+from reference import tiff_file
 from support import pixels
+from support_avif import avif_file, coded, full
 
 from imgfx.files import read_image
 
@@ -61,6 +65,35 @@ def with_branch(path):
         file.write(pixels(8, 12), photometric="rgb")
 
 
+def with_layers(path):
+    """A TIFF of Photoshop's."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[37724] = b"Adobe Photoshop Document Data Block\0" + bytes(40)
+    tags.tagtype[37724] = 7
+    Pillow.fromarray(pixels(16, 24)).save(path, tiffinfo=tags)
+
+
+def with_gray_alpha(path):
+    Pillow.fromarray(pixels(16, 24, 2), "LA").save(path)
+
+
+def with_fourth(path):
+    """A TIFF of four channels, of which the last is for anything."""
+    path.write_bytes(tiff_file(pixels(16, 24, 4), 2, extra=0))
+
+
+def items(path):
+    """An AVIF of three pictures that are no sequence."""
+    path.write_bytes(avif_file(*(coded(pixels(16, 24) // number) for number in (1, 2, 3))))
+
+
+def with_map(path):
+    """An AVIF with a map of depths."""
+    name = full(b"auxC", 0, 0, b"urn:mpeg:hevc:2015:auxid:2\0")
+    depths = replace(coded(pixels(8, 12, 1)[..., 0], name), links=((b"auxl", (1,)),))
+    path.write_bytes(avif_file(coded(pixels(16, 24)), depths))
+
+
 FILES = {
     "pages.tif": pages,
     "pages.webp": pages,
@@ -75,6 +108,11 @@ FILES = {
     "text.pgm": with_plain_text,
     "motion.jpg": with_video,
     "branch.tif": with_branch,
+    "layers.tif": with_layers,
+    "gray-alpha.tif": with_gray_alpha,
+    "fourth.tif": with_fourth,
+    "items.avif": items,
+    "depth.avif": with_map,
 }
 
 

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import XMP
 
-from imgfx.xmp import with_provenance, without_provenance, without_riders
+from imgfx.xmp import (
+    with_provenance,
+    with_size,
+    without_provenance,
+    without_regions,
+    without_riders,
+)
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 ADOBE = (
@@ -142,3 +148,40 @@ def test_no_packet_takes_ages(part):
     started = time.monotonic()
     without_riders(part * 200_000)
     assert time.monotonic() - started < 5
+
+
+REGIONS = (
+    b'<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag><rdf:li>'
+    b'<mwg-rs:Area stArea:x="0.2" stArea:y="0.3"/></rdf:li></rdf:Bag></mwg-rs:RegionList>'
+    b"</mwg-rs:Regions>"
+)
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        REGIONS,
+        b"<MP:RegionInfo><rdf:Description><MPRI:Regions/></rdf:Description></MP:RegionInfo>",
+        b"<Iptc4xmpExt:ImageRegion><rdf:Bag/></Iptc4xmpExt:ImageRegion>",
+    ],
+)
+def test_places_in_the_picture_are_taken_out(regions):
+    left = b"<a/><dc:title>Regions</dc:title>%s<b/>"
+    assert without_regions(left % regions) == left % b""
+    assert without_regions(left % (regions + b" " + regions)) == left % b" "
+    assert without_regions(left % b"") == left % b""
+    assert without_regions(regions[:-4]) == regions[:-4]
+
+
+def test_the_sizes_of_a_packet_are_changed():
+    before = (
+        b"<a tiff:ImageWidth=\"60\" tiff:ImageLength='40'/><exif:PixelXDimension>60"
+        b"</exif:PixelXDimension><exif:PixelYDimension> 40</exif:PixelYDimension>"
+        b'<b tiff:ImageWidths="1" tiff:Orientation="6" stDim:w="60"/>'
+    )
+    after = (
+        b"<a tiff:ImageWidth=\"7\" tiff:ImageLength='1234'/><exif:PixelXDimension>7"
+        b"</exif:PixelXDimension><exif:PixelYDimension> 1234</exif:PixelYDimension>"
+        b'<b tiff:ImageWidths="1" tiff:Orientation="6" stDim:w="60"/>'
+    )
+    assert with_size(before, 7, 1234) == after

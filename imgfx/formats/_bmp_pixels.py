@@ -13,6 +13,7 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from imgfx.formats._bmp_runs import unpacked
 from imgfx.formats._common import DamagedError
 
 _FILE_HEADER, CORE_HEADER, _INFO_HEADER = 14, 12, 40
@@ -76,10 +77,14 @@ def _channel(packed: npt.NDArray[np.unsignedinteger], mask: int) -> npt.NDArray[
 
 
 def usual(data: bytes) -> bytes:
-    """The same file with a header that OpenCV reads."""
+    """The same picture as OpenCV reads it: of OS/2's files with a newer header, without runs.
+
+    Raises:
+        DamagedError: the runs end too early.
+    """
     start, header = struct.unpack_from("<II", data, 10)
     if header != CORE_HEADER:
-        return data
+        return unpacked(data) if header >= _INFO_HEADER else data
     width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
     behind = _FILE_HEADER + CORE_HEADER
     colours = min(2**bits, max(0, start - behind) // 3) if bits <= 8 else 0

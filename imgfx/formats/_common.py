@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import gcd
 
 from imgfx.errors import printable
 from imgfx.image import Metadata
 
 CMYK = "its CMYK pixels are turned to RGB"
 BEHIND = "the pictures behind its first one are not read"
+CREDENTIALS = "its content credentials (C2PA), which are of other pixels, are left out"
 _NEXT = re.compile(
     rb"[\n\r\t \0]*(\x89PNG\r\n\x1a\n|\xff\xd8\xff|P[1-7][ \n\t\r#]|RIFF.{4}WEBP|BM.{4}\0{4})",
     re.DOTALL,
 )
 """How pictures begin that formats allow behind one another, or streams of ours have so."""
+
+
+def note_on_shape(across: int, down: int) -> tuple[str, ...]:
+    """A note on pixels that are not square, by how many there are of a length that is not known."""
+    if across == down or not across or not down:
+        return ()
+    shared = gcd(across, down)
+    shape = f"{down // shared}:{across // shared}"
+    return (f"its pixels are not square ({shape}), which is not kept",)
 
 
 def picture_behind(data: bytes, end: int) -> int | None:

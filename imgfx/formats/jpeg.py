@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
 from imgfx.errors import printable
-from imgfx.formats._common import CMYK, DamagedError, Inspection
+from imgfx.formats._common import CMYK, CREDENTIALS, DamagedError, Inspection, note_on_shape
 from imgfx.formats._jpeg_scans import GRAY, SHORT, Scans
 from imgfx.formats.phone import Riders, unread
 from imgfx.image import Metadata
@@ -25,15 +25,20 @@ _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_BOXES, _CREDENTIALS = b"JP", b"c2pa"
+_BOXES, _C2PA = b"JP", b"c2pa"
 _RECORD = 0x0404
 """Photoshop's number for an IPTC-IIM record."""
+_SAID_ELSEWHERE = frozenset((_RECORD, 1005, 1033, 1036, 1039, 1058, 1059, 1060, 1061))
+"""Its numbers for that, and for what has a place of its own, such as the resolution and the EXIF,
+or is of the picture before, such as a thumbnail."""
+_PATHS = range(2000, 3000)
 _EXTENDED = b"xmpNote:HasExtendedXMP="
 _EXTENSION = re.compile(_EXTENDED + rb"(\"[^\"]*\"|'[^']*')\s*")
 _LARGEST_SEGMENT = 65533
 LARGEST_XMP = _LARGEST_SEGMENT - len(_XMP)
 _MOST_PROFILE_SEGMENTS = 255
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LS = 0xF7
 # In entropy-coded data FF is followed by 00, a restart marker, or another FF (fill).
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COMMENT, _END = 0xFE, 0xD9
@@ -97,6 +102,8 @@ class _Found:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    shape: tuple[int, int] = (1, 1)
+    """Pixels across and down in a length that is not told."""
     profile: dict[int, bytes] = field(default_factory=dict)
     resources: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
@@ -106,6 +113,7 @@ class _Found:
         """A segment."""
         if marker == 0xE0 and payload[:5] == b"JFIF\0":
             self.dpi = _dpi(payload)
+            self.shape = _shape(payload)
         elif marker == 0xE1 and payload.startswith(_EXIF):
             self.exif = self.exif or payload[len(_EXIF) :]
         elif marker == 0xE1 and payload.startswith(_XMP):
@@ -114,7 +122,7 @@ class _Found:
             self.resources.append(payload[len(_PHOTOSHOP) :])
         elif marker == 0xE2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
             self.profile[payload[len(_ICC)]] = payload[len(_ICC) + 2 :]
-        elif marker == 0xEB and payload.startswith(_BOXES) and _CREDENTIALS in payload:
+        elif marker == 0xEB and payload.startswith(_BOXES) and _C2PA in payload:
             self.credentials = True
         elif marker == _COMMENT and payload.strip(b"\0 \r\n\t"):
             self.comments.append(payload)
@@ -128,7 +136,7 @@ class _Found:
             odd = next(text for text in texts if "\0" in text)
             notes.append(f"its comment ({_shortened(odd)}) is left out")
         if self.credentials:
-            notes.append("its content credentials (C2PA), which are of other pixels, are left out")
+            notes.append(CREDENTIALS)
         xmp = self.xmp
         if xmp and _EXTENDED in xmp:
             # What it points to is scattered over segments, and is mostly a depth map or a second
@@ -136,8 +144,11 @@ class _Found:
             xmp = _EXTENSION.sub(b"", xmp)
             notes.append("its extended XMP is left out")
         icc = b"".join(self.profile[number] for number in sorted(self.profile)) or None
-        record = _record(b"".join(self.resources))
-        return Metadata(self.exif, xmp, icc, self.dpi, iptc=record, texts=kept), notes
+        resources = dict(_resources(b"".join(self.resources)))
+        record = resources.get(_RECORD) or None
+        return Metadata(self.exif, xmp, icc, self.dpi, iptc=record, texts=kept), [
+            *notes, *note_on_shape(*self.shape), *_lost(resources),
+        ]  # fmt: skip
 
 
 def inspect(data: bytes) -> Inspection:
@@ -150,6 +161,7 @@ def inspect(data: bytes) -> Inspection:
     largest = (0, 0)
     scans = end = colours = 0
     for marker, payload, start in _segments(data):
+        _check_kind(marker, payload)
         found.see(marker, payload)
         riders.see(marker, payload, start)
         seen.see(marker, payload, start)
@@ -173,6 +185,14 @@ def inspect(data: bytes) -> Inspection:
     if seen.is_short:
         others = (*others, SHORT)
     return Inspection(*largest, metadata, pictures, others, notes=tuple(notes))
+
+
+def _check_kind(marker: int, payload: bytes) -> None:
+    """Refuses kinds of JPEGs that the decoder does not read, by their names."""
+    bits = payload[0] if marker in _SIZES and payload else 0
+    name = "a JPEG-LS image" if marker == _LS else f"a JPEG with {bits}-bit samples"
+    if marker == _LS or 8 < bits <= 16:
+        raise DamagedError(f"{name} is not supported; convert it to PNG or TIFF first")
 
 
 def check_end(data: bytes, samples: npt.NDArray[Any]) -> None:
@@ -203,22 +223,30 @@ def _shortened(comment: str) -> str:
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE].rstrip() + "..."
 
 
-def _record(resources: bytes) -> bytes | None:
-    """The IPTC-IIM record among Photoshop's image resources, as far as they are sound."""
+def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of Photoshop's image resources, as far as they are sound."""
     position = 0
-    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
-        (kind,) = struct.unpack_from(">H", resources, position + 4)
+    while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
+        (kind,) = struct.unpack_from(">H", data, position + 4)
         position += 6
-        name = 1 + resources[position]
+        name = 1 + data[position]
         position += name + name % 2
-        if position + 4 > len(resources):
-            return None
-        (size,) = struct.unpack_from(">I", resources, position)
+        if position + 4 > len(data):
+            return
+        (size,) = struct.unpack_from(">I", data, position)
         position += 4
-        if kind == _RECORD:
-            return resources[position : position + size] or None
+        yield kind, data[position : position + size]
         position += size + size % 2
-    return None
+
+
+def _lost(resources: Iterable[int]) -> tuple[str, ...]:
+    """A note on each sort of Photoshop's resources that is left out."""
+    kinds = set(resources) - _SAID_ELSEWHERE
+    paths = kinds.intersection(_PATHS)
+    return (
+        *(("its paths, as Photoshop draws them, are left out",) if paths else ()),
+        *(("what Photoshop noted for itself is left out",) if kinds - paths else ()),
+    )
 
 
 def _resource(record: bytes) -> bytes:
@@ -233,6 +261,12 @@ def _dpi(jfif: bytes) -> tuple[float, float] | None:
     unit, across, down = struct.unpack_from(">BHH", jfif, 7)
     factor = {1: 1.0, 2: 2.54}.get(unit, 0.0)
     return (across * factor, down * factor) if factor and across and down else None
+
+
+def _shape(jfif: bytes) -> tuple[int, int]:
+    """Pixels across and down in a length that is not told; alike where it is."""
+    unit, across, down = struct.unpack_from(">BHH", jfif, 7) if len(jfif) >= 12 else (0, 1, 1)
+    return (across, down) if unit == 0 else (1, 1)
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

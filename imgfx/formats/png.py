@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.formats._common import BEHIND, DamagedError, Inspection, picture_behind
+from imgfx.formats._common import (
+    BEHIND,
+    CREDENTIALS,
+    DamagedError,
+    Inspection,
+    note_on_shape,
+    picture_behind,
+)
 from imgfx.formats._png_text import (
     KINDS,
     MOST_INFLATION,
@@ -43,6 +50,8 @@ _RIDERS = {
     **{kind.encode(): f"colour ({kind})" for kind in _COLOUR},
 }
 """What notes call the other ones that are read."""
+_SCREENS = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+"""How bright the picture and the screen it was made on are; the latter two of drafts."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _INCH = 0.0254
@@ -52,6 +61,8 @@ _INCH = 0.0254
 class _Chunk:
     kind: bytes
     payload: bytes
+    """Empty of image data, which are many and looked at by the decoder alone."""
+    length: int
     sound: bool
     """Its checksum is right; of an ancillary chunk only it may be wrong."""
     end: int
@@ -62,19 +73,26 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
     """All up to IEND."""
     if data[:8] != SIGNATURE:
         raise DamagedError("the PNG signature is damaged")
+    view = memoryview(data)
+    for kind, start, end in _spans(data):
+        payload = b"" if kind == b"IDAT" else data[start + 8 : end - 4]
+        (checksum,) = struct.unpack_from(">I", data, end - 4)
+        sound = zlib.crc32(view[start + 4 : end - 4]) == checksum
+        if not sound and (kind[:1].isupper() or kind in _NEEDED):
+            where = kind.decode() if kind.isalpha() else "a chunk without a name"
+            raise DamagedError(f"damaged PNG: wrong checksum in {where}")
+        yield _Chunk(kind, payload, end - start - 12, sound, end)
+
+
+def _spans(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of each chunk up to IEND."""
     position = 8
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
-            raise DamagedError("truncated PNG")
-        payload = data[position + 8 : end - 4]
-        (checksum,) = struct.unpack_from(">I", data, end - 4)
-        sound = zlib.crc32(payload, zlib.crc32(kind)) == checksum
-        if not sound and (kind[:1].isupper() or kind in _NEEDED):
-            where = kind.decode() if kind.isalpha() else "a chunk without a name"
-            raise DamagedError(f"damaged PNG: wrong checksum in {where}")
-        yield _Chunk(kind, payload, sound, end)
+            break
+        yield kind, position, end
         if kind == b"IEND":
             return
         position = end
@@ -131,7 +149,7 @@ def inspect(data: bytes) -> Inspection:
         if not found and kind != b"IHDR":
             raise DamagedError("damaged PNG: IHDR does not come first")
         if kind == b"IDAT":
-            compressed += len(payload)
+            compressed += part.length
             apart = apart or b"fcTL" not in found
         if not part.sound:
             damaged.update({_RIDERS[kind]: None} if kind in _RIDERS else {})
@@ -169,8 +187,24 @@ def inspect(data: bytes) -> Inspection:
         transparent=_transparent_gray(found[b"IHDR"], found.get(b"tRNS")),
         name=name.decode("utf-8", "replace") if name else None,
         others=(BEHIND,) if picture_behind(data, end) is not None else (),
-        notes=(*(f"its {what} is damaged; left out" for what in damaged), *texts.notes()),
+        notes=(
+            *(f"its {what} is damaged; left out" for what in damaged),
+            *texts.notes(),
+            *_lost(found),
+        ),
     )
+
+
+def _lost(found: dict[bytes, bytes]) -> tuple[str, ...]:
+    """A note on each thing that other chunks say, and that is left out."""
+    notes = (CREDENTIALS,) if b"caBX" in found else ()
+    screens = sorted(kind.decode() for kind in _SCREENS if kind in found)
+    if screens:
+        notes = (*notes, f"its brightness for HDR screens ({', '.join(screens)}) is left out")
+    shape = found.get(b"pHYs", b"")
+    if len(shape) == 9 and shape[8] != 1:
+        notes = (*notes, *note_on_shape(*struct.unpack_from(">II", shape)))
+    return notes
 
 
 def _frames(control: bytes | None, *, apart: bool) -> int:
@@ -193,13 +227,17 @@ _ESSENTIAL = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def essential(data: bytes) -> bytes:
-    """The PNG with only the chunks that make its pixels.
+    """The PNG with only the chunks that make its pixels, which `inspect` has checked.
 
     The decoder then has nothing to warn of: profiles and the like are read here.
     """
-    kept = (found for found in _chunks(data) if found.kind in _ESSENTIAL)
-    parts = [SIGNATURE, *(chunk(found.kind, found.payload) for found in kept)]
-    return b"".join(parts)
+    runs = [(0, len(SIGNATURE))]
+    for kind, start, end in _spans(data):
+        if kind in _ESSENTIAL:
+            # One behind the other, as image data are, they are copied at once.
+            runs[-1:] = [(runs[-1][0], end)] if runs[-1][1] == start else [runs[-1], (start, end)]
+    view = memoryview(data)
+    return data if runs == [(0, len(data))] else b"".join(view[a:b] for a, b in runs)
 
 
 def _dpi(payload: bytes | None) -> tuple[float, float] | None:

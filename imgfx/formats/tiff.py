@@ -33,19 +33,23 @@ from imgfx.exif import (
     take_maker_notes,
     write_directory,
 )
-from imgfx.formats._common import CMYK, DamagedError, Inspection
+from imgfx.formats._common import CMYK, DamagedError, Inspection, note_on_shape
 from imgfx.formats._tiff_layout import (
+    EXTRA_SAMPLES,
     FLOAT,
     PREMULTIPLIED,
+    ROWS,
     SEPARATED,
+    SIZE,
     STRAIGHT,
-    UNSIGNED,
+    TILE,
     UNSPECIFIED,
     WHITE_IS_ZERO,
-    YCBCR,
-    Layout,
+    first_directory,
+    layout_of,
+    numbers_of,
 )
-from imgfx.formats._tiff_parts import Part, Shape, is_checked, parts_of
+from imgfx.formats._tiff_parts import check_compression, without_tiles
 from imgfx.image import Metadata
 from imgfx.texts import named
 
@@ -56,11 +60,12 @@ _WINDOWS = set(range(40091, 40096))
 """Title, comment, author, keywords and subject, as Windows writes them."""
 _DESCRIPTIVE = {*_NAMES, *_RATINGS, *_WINDOWS, ORIENTATION}
 """Tags of the first directory that describe the picture, not its storage."""
-_EXTRA_SAMPLES = 338
-_SIZE, _TILE, _ROWS, _COMPRESSION = (256, 257), (322, 323), 278, 259
+_RESOLUTION, _UNIT, _NO_UNIT = (282, 283), 296, 1
 _SUBFILE, _REDUCED = 254, 1
 _BRANCHES = 330
 _NO_BRANCHES = "the pictures below its first one (SubIFDs) are not read"
+_LAYERS = 37724
+_NO_LAYERS = "the layers that Photoshop keeps in it are not read"
 _DNG = 50706
 """The tag that makes a file one of Adobe's raw files."""
 _CANON, _CANON_OFFSET = b"CR", 16
@@ -76,36 +81,20 @@ _STORAGE = {
 _OWNERS = {
     **dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "GeoTIFF"),
     **dict.fromkeys((42112, 42113), "GDAL"),
-    **dict.fromkeys((34377, 37724), "Photoshop"),
+    34377: "Photoshop",
     **dict.fromkeys((50838, 50839), "ImageJ"),
     **dict.fromkeys((301, 318, 319), "colour"),
 }
 """What notes call the tags of others."""
 
 
-def _order(data: bytes) -> str:
-    order = byte_order(data)
-    if order is None or len(data) < 8:
-        raise DamagedError("not a classic TIFF (BigTIFF is not supported)")
-    return order
-
-
-def _first(data: bytes) -> tuple[str, int, Directory]:
-    order = _order(data)
-    offset = first_offset(data, order)
-    directory = read_directory(data, order, offset)
-    if not directory.entries:
-        raise DamagedError("truncated TIFF: its directory is missing")
-    return order, offset, directory
-
-
 def size(head: bytes) -> tuple[int, int] | None:
     """(width, height) as declared by the first directory, where the bytes reach as far."""
     try:
-        order, _, directory = _first(head)
+        order, _, directory = first_directory(head)
     except DamagedError:
         return None
-    width, height = (number(directory.entries.get(tag), order) or 0 for tag in _SIZE)
+    width, height = (number(directory.entries.get(tag), order) or 0 for tag in SIZE)
     return (width, height) if width and height else None
 
 
@@ -115,7 +104,7 @@ def inspect(data: bytes) -> Inspection:
     Raises:
         DamagedError: no readable directory, or one that the decoder might read otherwise.
     """
-    order, offset, directory = _first(data)
+    order, offset, directory = first_directory(data)
     entries = directory.entries
     _check_no_raw(data, order, offset, entries)
     _check_once(data, order, offset)
@@ -124,7 +113,8 @@ def inspect(data: bytes) -> Inspection:
         raise DamagedError("invalid size in the TIFF directory")
     width, height = declared
     _check_extent(data, order, entries)
-    layout = _layout(entries, order)
+    check_compression(entries, order)
+    layout = layout_of(entries, order)
     if layout.unsupported:
         raise DamagedError(f"a TIFF {layout.unsupported} is not supported")
     seen = {0}
@@ -136,8 +126,8 @@ def inspect(data: bytes) -> Inspection:
     )
     moved = take_maker_notes(described)
     wanted = bool(described.children) or bool(described.entries)
-    notes = (*layout.notes, *((CMYK,) if layout.photometric == SEPARATED else ()), *_lost(entries))
-    notes = (*notes, MAKER_NOTES) if moved else notes
+    notes = (CMYK,) if layout.photometric == SEPARATED else ()
+    notes = (*notes, *_lost(entries), *((MAKER_NOTES,) if moved else ()), *_shape(entries, order))
     return Inspection(
         width,
         height,
@@ -151,7 +141,11 @@ def inspect(data: bytes) -> Inspection:
         frames=len(seen) - 1,
         # The decoder turns CMYK to RGB with a fourth channel.
         opaque=layout.photometric == SEPARATED or layout.extra == UNSPECIFIED,
-        others=(_NO_BRANCHES,) if _BRANCHES in entries else (),
+        others=(
+            *layout.unread,
+            *((_NO_BRANCHES,) if _BRANCHES in entries else ()),
+            *((_NO_LAYERS,) if _LAYERS in entries else ()),
+        ),
         notes=notes,
         largest_part=_tile(entries, order),
     )
@@ -159,10 +153,23 @@ def inspect(data: bytes) -> Inspection:
 
 def _lost(entries: dict[int, Entry]) -> tuple[str, ...]:
     """A note that names the tags which are left out."""
-    known = {*_DESCRIPTIVE, *_STORAGE, *SUB_DIRECTORIES, _XMP, _ICC, _IPTC}
+    known = {*_DESCRIPTIVE, *_STORAGE, *SUB_DIRECTORIES, _XMP, _ICC, _IPTC, _LAYERS}
     tags = sorted(tag for tag in entries if tag not in known)
     names = named(_OWNERS.get(tag, str(tag)) for tag in tags)
     return (f"its tags ({names}) are left out",) if tags else ()
+
+
+def _shape(entries: dict[int, Entry], order: str) -> tuple[str, ...]:
+    """A note on pixels that are not square, where no length is told."""
+    if number(entries.get(_UNIT), order) != _NO_UNIT:
+        return ()
+    told = [entries.get(tag) for tag in _RESOLUTION]
+    if any(entry is None or entry.kind != 5 or len(entry.value) < 8 for entry in told):
+        return ()
+    (across, per), (down, per_other) = (
+        struct.unpack_from(order + "II", entry.value) for entry in told if entry is not None
+    )
+    return note_on_shape(across * per_other, down * per)
 
 
 def _check_no_raw(data: bytes, order: str, offset: int, entries: dict[int, Entry]) -> None:
@@ -182,34 +189,18 @@ def _check_once(data: bytes, order: str, offset: int) -> None:
     (count,) = struct.unpack_from(order + "H", data, offset)
     places = range(offset + 2, min(offset + 2 + 12 * count, len(data) - 1), 12)
     tags = [struct.unpack_from(order + "H", data, place)[0] for place in places]
-    if any(tags.count(tag) > 1 for tag in (*_SIZE, *_TILE, _ROWS)):
+    if any(tags.count(tag) > 1 for tag in (*SIZE, *TILE, ROWS)):
         raise DamagedError("damaged TIFF: its directory states a size twice")
 
 
 def _tile(entries: dict[int, Entry], order: str) -> int:
     """Pixels of a tile; 0 where there is none."""
-    if not any(tag in entries for tag in _TILE):
+    if not any(tag in entries for tag in TILE):
         return 0
-    across, down = (number(entries.get(tag), order) for tag in _TILE)
+    across, down = (number(entries.get(tag), order) for tag in TILE)
     if not across or not down:
         raise DamagedError("invalid size of the TIFF's tiles")
     return across * down
-
-
-def _layout(entries: dict[int, Entry], order: str) -> Layout:
-    def value(tag: int, default: int) -> int:
-        found = number(entries.get(tag), order)
-        return default if found is None else found
-
-    bits = _numbers(entries[258], order) if 258 in entries else (1,)
-    return Layout(
-        photometric=number(entries.get(262), order),
-        kind=value(339, UNSIGNED),
-        bits=bits[0] if len(set(bits)) == 1 else 0,
-        samples=value(277, 1),
-        separate=value(284, 1) == 2,
-        extra=value(_EXTRA_SAMPLES, STRAIGHT),
-    )
 
 
 def _check_extent(data: bytes, order: str, entries: dict[int, Entry]) -> None:
@@ -217,15 +208,12 @@ def _check_extent(data: bytes, order: str, entries: dict[int, Entry]) -> None:
     for starts, lengths in ((273, 279), (324, 325)):
         if starts in entries and lengths in entries:
             pairs = zip(
-                _numbers(entries[starts], order), _numbers(entries[lengths], order), strict=False
+                numbers_of(entries[starts], order),
+                numbers_of(entries[lengths], order),
+                strict=False,
             )
             if any(start + length > len(data) for start, length in pairs):
                 raise DamagedError("truncated TIFF")
-
-
-def _numbers(entry: Entry, order: str) -> tuple[int, ...]:
-    code = {3: "H", 4: "I"}.get(entry.kind)
-    return struct.unpack(f"{order}{entry.count}{code}", entry.value) if code else ()
 
 
 def neutral(data: bytes) -> bytes:
@@ -233,8 +221,9 @@ def neutral(data: bytes) -> bytes:
 
     Nor make room for a strip of more rows than there are, which is how some writers say 'all'.
     """
-    order, offset, directory = _first(data)
-    height = number(directory.entries.get(_SIZE[1]), order) or 0
+    data = without_tiles(data)
+    order, offset, directory = first_directory(data)
+    height = number(directory.entries.get(SIZE[1]), order) or 0
     (count,) = struct.unpack_from(order + "H", data, offset)
     patched = bytearray(data)
     for position in range(offset + 2, offset + 2 + 12 * count, 12):
@@ -243,42 +232,13 @@ def neutral(data: bytes) -> bytes:
         tag, kind, many = struct.unpack_from(order + "HHI", data, position)
         if tag == ORIENTATION and kind in INTEGERS:  # longer lists the decoder does not heed
             struct.pack_into(order + INTEGERS[kind], patched, position + 8, 1)
-        elif tag == _EXTRA_SAMPLES and kind == 3 and many <= 2:
+        elif tag == EXTRA_SAMPLES and kind == 3 and many <= 2:
             struct.pack_into(order + "HH", patched, position + 8, UNSPECIFIED, UNSPECIFIED)
-        elif tag == _ROWS and kind in (3, 4) and many == 1:
+        elif tag == ROWS and kind in (3, 4) and many == 1:
             code = "H" if kind == 3 else "I"
             (rows,) = struct.unpack_from(order + code, data, position + 8)
             struct.pack_into(order + code, patched, position + 8, min(rows, height))
     return bytes(patched)
-
-
-def parts(data: bytes) -> tuple[int, list[Part]]:
-    """(compression, strips or tiles) of the first picture; none where they are not looked at.
-
-    Raises:
-        DamagedError: some are missing.
-    """
-    order, _, directory = _first(data)
-    entries = directory.entries
-    compression = number(entries.get(_COMPRESSION), order) or 1
-    layout = _layout(entries, order)
-    if not is_checked(compression) or layout.photometric == YCBCR:
-        return compression, []
-    tiled = any(tag in entries for tag in _TILE)
-    starts, lengths = (324, 325) if tiled else (273, 279)
-    if starts not in entries or lengths not in entries:
-        return compression, []
-    width, height = (number(entries.get(tag), order) or 0 for tag in _SIZE)
-    across, down = (number(entries.get(tag), order) or 0 for tag in _TILE)
-    shape = Shape(
-        size=(width, height),
-        part=(across, down) if tiled else (width, number(entries.get(_ROWS), order) or height),
-        tiled=tiled,
-        planes=layout.samples if layout.separate else 1,
-        bits=layout.bits * (1 if layout.separate else layout.samples),
-    )
-    places = zip(_numbers(entries[starts], order), _numbers(entries[lengths], order), strict=False)
-    return compression, parts_of(data, list(places), shape)
 
 
 def mended(samples: npt.NDArray[Any], data: bytes) -> npt.NDArray[Any]:
@@ -287,8 +247,8 @@ def mended(samples: npt.NDArray[Any], data: bytes) -> npt.NDArray[Any]:
     Raises:
         DamagedError: the decoder has cut off half of their bits.
     """
-    order, _, directory = _first(data)
-    layout = _layout(directory.entries, order)
+    order, _, directory = first_directory(data)
+    layout = layout_of(directory.entries, order)
     if layout.bits > 8 and samples.dtype == np.uint8:
         raise DamagedError(f"a TIFF with {layout.bits}-bit samples of this kind is not supported")
     if samples.dtype == np.uint16 and 8 < layout.bits < 16:
@@ -317,10 +277,10 @@ def attach(data: bytes, metadata: Metadata, *, alpha: bool) -> bytes:
         metadata: what rides along.
         alpha: the last channel is straight alpha, which OpenCV does not say.
     """
-    order, _, directory = _first(data)
+    order, _, directory = first_directory(data)
     entries = directory.entries
     if alpha:
-        entries[_EXTRA_SAMPLES] = Entry(3, 1, struct.pack(order + "H", STRAIGHT))
+        entries[EXTRA_SAMPLES] = Entry(3, 1, struct.pack(order + "H", STRAIGHT))
     if metadata.exif:
         _merge_exif(directory, metadata.exif, order)
     if metadata.xmp:

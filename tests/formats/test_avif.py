@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,9 +23,11 @@ from reference import (
     samples_of,
 )
 from support import pixels
+from support_avif import Item, avif_file, box, coded, full
 
 from imgfx.errors import DecodeError, EncodeError
 from imgfx.files import decode, encode
+from imgfx.formats.avif import inspect
 from imgfx.image import Image, Metadata
 
 AVIF = known("avif")
@@ -131,6 +134,137 @@ def test_only_the_first_picture_of_a_sequence_is_read_and_that_is_said():
     image = decode(data, "sequence.avif")
     assert np.abs(image.pixels.astype(int) - pillow_pixels(data, "RGB")).max() <= 3
     assert image.notes == ("only the first of 3 pictures in the file is read",)
+
+
+def described_by(kind, content, *, mime=b"", to=1, **options):
+    return Item(kind, content, links=((b"cdsc", (to,)),), mime=mime, **options)
+
+
+def auxiliary(samples, name, *, to=1):
+    item = coded(samples, full(b"auxC", 0, 0, name + b"\0"))
+    return replace(item, links=((b"auxl", (to,)),))
+
+
+SHOWN, SECOND = coded(pixels(16, 24)), coded(pixels(16, 24) // 2)
+ALPHA = auxiliary(pixels(16, 24, 1)[..., 0], b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
+GAIN_MAP = "its gain map for bright (HDR) screens is not read"
+EXIF = struct.pack(">I", 6) + b"Exif\0\0" + exif_blob()
+PACKETS = [
+    XMP,
+    b"<?xpacket begin=''?><x:xapmeta xmlns:x='adobe:ns:meta/'><rdf:RDF/></x:xapmeta><?xpacket?>",
+    b"<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>",
+]
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("prefix", [6, 0, 99])
+def test_metadata_behind_the_picture_hides_it_not(colour, prefix):
+    """As libheif writes it; OpenCV recognises such a file as no AVIF."""
+    kept = tuple(p for p in SHOWN.properties if colour or p[4:8] != b"colr")
+    exif = struct.pack(">I", prefix) + EXIF[4:]
+    data = avif_file(replace(SHOWN, properties=kept), described_by(b"Exif", exif))
+    image = decode(data, "a.avif")
+    assert np.abs(image.pixels.astype(int) - pixels(16, 24)).mean() < 25
+    assert b"imgfx tests" in image.metadata.exif
+    assert not image.notes
+
+
+def test_exif_that_cannot_be_read_is_told_of():
+    image = decode(avif_file(SHOWN, described_by(b"Exif", bytes(99))), "a.avif")
+    assert image.metadata.exif is None
+    assert image.notes == ("its EXIF is damaged; left out",)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("packet", PACKETS)
+def test_xmp_of_every_wrapper_is_read(packet, inside):
+    item = described_by(b"mime", packet, mime=b"application/rdf+xml", inside=inside)
+    assert decode(avif_file(SHOWN, item), "a.avif").metadata.xmp == packet
+
+
+def test_provenance_in_a_bare_packet_is_read():
+    data, _ = encode(image_of(pixels(16, 24), metadata=Metadata(provenance="imgfx 1")), AVIF)
+    packet = inspect(data).metadata.xmp
+    bare = packet[packet.index(b"<rdf:RDF") : packet.index(b"</x:xmpmeta>")].strip()
+    item = described_by(b"mime", bare, mime=b"application/rdf+xml")
+    assert decode(avif_file(SHOWN, item), "a.avif").metadata.provenance == "imgfx 1"
+
+
+def test_metadata_of_another_picture_is_not_taken():
+    items = SHOWN, SECOND, described_by(b"mime", PACKETS[2], mime=b"application/rdf+xml", to=2)
+    image = decode(avif_file(*items, described_by(b"Exif", EXIF, to=2)), "a.avif")
+    assert image.metadata.exif is image.metadata.xmp is None
+
+
+def test_further_pictures_are_told_of_and_their_turns_not_heeded():
+    turned = coded(pixels(48, 16), box(b"irot", b"\1"))
+    image = decode(avif_file(SHOWN, turned, SECOND), "a.avif")
+    assert image.pixels.shape == (16, 24, 3)
+    assert image.unread == ("only the first of 3 pictures in the file is read",)
+
+
+def grid_of(*tiles):
+    shape = struct.pack(">BBBBHH", 0, 0, 0, len(tiles) - 1, 64 * len(tiles), 64)
+    size = full(b"ispe", 0, 0, struct.pack(">II", 64 * len(tiles), 64))
+    others = tuple(p for p in tiles[0].properties if p[4:8] in (b"pixi", b"colr"))
+    to = tuple(range(2, 2 + len(tiles)))
+    return Item(b"grid", shape, (size, *others), ((b"dimg", to),))
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_parts_masks_and_thumbnails_are_no_further_pictures(hidden):
+    tiles = [replace(coded(pixels(64, 64) // n), hidden=hidden) for n in (1, 2)]
+    small = replace(coded(pixels(8, 8)), links=((b"thmb", (1,)),))
+    image = decode(avif_file(grid_of(*tiles), *tiles, small), "grid.avif")
+    assert image.pixels.shape == (64, 128, 3)
+    assert not image.notes
+    with_alpha = decode(avif_file(SHOWN, ALPHA), "alpha.avif")
+    assert with_alpha.alpha is not None
+    assert not with_alpha.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        (b"urn:com:apple:photo:2020:aux:hdrgainmap", GAIN_MAP),
+        (b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth", "its depth map is not read"),
+        (b"urn:mpeg:hevc:2015:auxid:2", "its depth map is not read"),
+        (b"urn:x", "a picture that goes with its first one (an auxiliary one) is not read"),
+    ],
+)
+def test_what_goes_with_the_picture_is_told_of(name, note):
+    image = decode(avif_file(SHOWN, auxiliary(pixels(8, 12, 1)[..., 0], name)), "a.avif")
+    assert image.unread == (note,)
+
+
+def test_a_gain_map_is_told_of():
+    mapped = Item(b"tmap", bytes(62), SHOWN.properties, ((b"dimg", (1, 2)),))
+    hidden = replace(coded(pixels(8, 12)), hidden=True)
+    assert decode(avif_file(SHOWN, hidden, mapped), "a.avif").unread == (GAIN_MAP,)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_a_picture_itself_says_of_its_size_counts(inside):
+    item = replace(coded(pixels(64, 96)), inside=inside)
+    small = full(b"ispe", 0, 0, struct.pack(">II", 8, 8))
+    kept = (small, *(p for p in item.properties if p[4:8] != b"ispe"))
+    assert inspect(avif_file(replace(item, properties=kept))).pixels == 64 * 96
+
+
+def test_pictures_made_of_one_another_end():
+    chain = [Item(b"iden", b"", links=((b"dimg", (number + 2,)),)) for number in range(20_000)]
+    circle = Item(b"iden", b"", links=((b"dimg", (1,)),))
+    found = inspect(avif_file(*chain, circle))
+    assert found.frames == 1
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_lists_of_items_that_make_no_sense_are_refused_or_still_a_picture(index):
+    data = avif_file(SHOWN, SECOND, described_by(b"Exif", EXIF))
+    place = data.index((b"iref", b"iinf", b"ipma")[index])
+    for byte in range(place + 4, place + 40):
+        for value in (0, 1, 127, 255):
+            decoded_or_refused(data[:byte] + bytes([value]) + data[byte + 1 :], "odd.avif")
 
 
 @pytest.mark.parametrize("shape", [(65537, 1), (1, 70000)])

@@ -289,3 +289,46 @@ def test_an_embedded_profile_is_kept_and_one_elsewhere_is_not():
     assert decode(bytes(file), "a.bmp").metadata.icc is None
     struct.pack_into("<4s", file, 70, b"KNIL")
     assert decode(bytes(file) + SRGB, "a.bmp").metadata.icc is None
+
+
+PALETTE = b"".join(bytes([n * 15, 255 - n, n * 7, 0]) for n in range(16))
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(8, 1), (4, 2)])
+def test_runs_past_the_end_of_a_row_are_cut_there(bits, compression):
+    """As ImageMagick writes them, whose rows are padded to whole words."""
+    rows = [b"\3\x11\5\x22\0\0", b"\5\x33\3\x11\0\0", b"\0\4\x12\x34\4\x44\0\0\0\1"]
+    if bits == 8:
+        rows[2] = b"\0\4\1\2\3\4\4\x04\0\0\0\1"
+        rows[:2] = [row.translate(bytes(n & 15 for n in range(256))) for row in rows[:2]]
+    data = bmp_file(b"".join(rows), 5, 3, bits, compression=compression, palette=PALETTE)
+    expected = [[1, 2, 3, 4, 4], [3, 3, 3, 3, 3], [1, 1, 1, 2, 2]]
+    colours = np.frombuffer(PALETTE, np.uint8).reshape(16, 4)[:, 2::-1]
+    np.testing.assert_array_equal(decode(data, "a.bmp").pixels, colours[expected])
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(8, 1), (4, 2)])
+def test_steps_over_pixels_leave_the_first_colour(bits, compression):
+    value = 0x55 if bits == 4 else 5
+    body = bytes([1, value, 0, 2, 1, 1, 2, value, 0, 1])
+    data = bmp_file(body, 4, 2, bits, compression=compression, palette=PALETTE)
+    colours = np.frombuffer(PALETTE, np.uint8).reshape(16, 4)[:, 2::-1]
+    expected = colours[[[0, 0, 5, 5], [5, 0, 0, 0]]]
+    np.testing.assert_array_equal(decode(data, "a.bmp").pixels, expected)
+
+
+def test_runs_that_end_too_early_are_refused():
+    body = b"\4\1\0\0" + b"\0\4\1\2\3\4\0\0" + b"\4\3"
+    decode(bmp_file(body, 4, 3, 8, compression=1, palette=PALETTE), "whole.bmp")
+    for length in range(len(body)):
+        data = bmp_file(body[:length], 4, 3, 8, compression=1, palette=PALETTE)
+        with pytest.raises(DecodeError, match=r"cut\.bmp: truncated BMP"):
+            decode(data, "cut.bmp")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=60), st.sampled_from([(8, 1), (4, 2)]), st.integers(1, 9))
+def test_no_runs_are_too_bad(body, kind, width):
+    data = bmp_file(body, width, 3, kind[0], compression=kind[1], palette=PALETTE)
+    image = decoded_or_refused(data, "runs.bmp")
+    assert image is None or image.pixels.shape[:2] == (3, width)

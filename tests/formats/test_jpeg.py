@@ -459,3 +459,44 @@ def test_content_credentials_are_told():
     assert decode(signed, "a.jpg").notes == (
         "its content credentials (C2PA), which are of other pixels, are left out",
     )
+
+
+def with_resource(number):
+    """A JPEG with one of Photoshop's resources."""
+    body = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", number, 0, 4) + b"abcd"
+    data = pillow_file(pixels(16, 16), "JPEG")
+    return data[:2] + struct.pack(">HH", 0xFFED, len(body) + 2) + body + data[2:]
+
+
+@pytest.mark.parametrize("number", [2000, 2998, 2999])
+def test_paths_are_told_of(number):
+    notes = decode(with_resource(number), "a.jpg").notes
+    assert notes == ("its paths, as Photoshop draws them, are left out",)
+
+
+def test_what_photoshop_noted_is_told_of_and_not_what_is_said_elsewhere():
+    assert decode(with_resource(1050), "a.jpg").notes == (
+        "what Photoshop noted for itself is left out",
+    )
+    for number in (1005, 1028, 1036, 1061):
+        assert not decode(with_resource(number), "a.jpg").notes
+
+
+def test_pixels_that_are_not_square_are_told_of():
+    data = pillow_file(pixels(16, 16), "JPEG")
+    place = data.index(b"JFIF") + 7
+    oblong = data[:place] + struct.pack(">BHH", 0, 12, 11) + data[place + 5 :]
+    assert decode(oblong, "a.jpg").notes == (
+        "its pixels are not square (11:12), which is not kept",
+    )
+
+
+def test_kinds_that_are_not_read_are_named():
+    data = bytearray(pillow_file(pixels(16, 16), "JPEG"))
+    place = data.index(b"\xff\xc0")
+    data[place + 4] = 12
+    with pytest.raises(DecodeError, match="a JPEG with 12-bit samples is not supported; convert"):
+        decode(bytes(data), "deep.jpg")
+    data[place + 1] = 0xF7
+    with pytest.raises(DecodeError, match="a JPEG-LS image is not supported; convert"):
+        decode(bytes(data), "lossless.jpg")

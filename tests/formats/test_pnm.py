@@ -181,3 +181,18 @@ def test_a_header_may_still_be_incomplete():
 def test_ppm_holds_no_alpha():
     with pytest.raises(ValueError, match="channels"):
         pnm.encode(pixels(2, 2, 4), pam=False)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_ending_of_gray_makes_colours_gray(dtype):
+    samples = pixels(6, 7, 3, dtype)
+    data, notes = encode(image_of(samples), known("ppm"), ending=".PGM")
+    assert notes == ("a .pgm holds gray alone; the colours are left out",)
+    found = decode(data, "a.pgm")
+    expected = samples @ np.array([0.299, 0.587, 0.114])
+    assert found.pixels.shape == (6, 7, 1)
+    assert found.depth == dtype
+    assert np.abs(found.pixels[..., 0] - expected).max() <= 0.51
+    gray = image_of(samples[..., :1])
+    assert encode(gray, known("ppm"), ending=".pgm")[1] == ()
+    assert encode(image_of(samples), known("ppm"), ending=".ppm")[0].startswith(b"P6")

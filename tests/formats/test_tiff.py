@@ -31,6 +31,7 @@ from support import picture, pixels
 from imgfx import exif
 from imgfx.errors import DecodeError
 from imgfx.files import decode, encode
+from imgfx.formats._tiff_layout import first_directory
 from imgfx.image import Image, Metadata
 
 TIFF = known("tiff")
@@ -549,3 +550,91 @@ def test_strips_that_are_missing_are_found():
     fewer = data[: place + 8] + struct.pack("<H", 7) + data[place + 10 :]
     with pytest.raises(DecodeError, match=r"are missing|cannot be decoded"):
         decode(fewer, "a.tif")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("tile", [(16, 16), (48, 48), (16, 48)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_plain_tiles_of_every_size_are_read(channels, tile, order):
+    samples = pixels(100, 130, channels)
+    source = samples if channels > 1 else samples[..., 0]
+    kind = "rgb" if channels > 1 else "minisblack"
+    data = written_by_tifffile(source, photometric=kind, tile=tile, byteorder=order)
+    np.testing.assert_array_equal(decode(data, "a.tif").pixels, samples)
+
+
+def test_plain_tiles_of_channels_apart_and_of_bits_are_read():
+    samples = pixels(100, 130)
+    planes = np.ascontiguousarray(samples.transpose(2, 0, 1))
+    data = written_by_tifffile(
+        planes, photometric="rgb", planarconfig="separate", tile=(48, 48), resolution=(72, 72)
+    )
+    image = decode(data, "a.tif")
+    np.testing.assert_array_equal(image.pixels, samples)
+    assert image.metadata.dpi == (72, 72)
+
+
+def test_plain_tiles_that_share_bytes_or_are_cut_off_are_refused():
+    data = bytearray(
+        written_by_tifffile(
+            pixels(96, 96, 1)[..., 0], photometric="minisblack", tile=(48, 48), metadata=None
+        )
+    )
+    order, _, directory = first_directory(bytes(data))
+    starts = directory.entries[324].value
+    place = data.index(starts)
+    shared = data[:place] + 4 * starts[:4] + data[place + 16 :]
+    with pytest.raises(DecodeError, match=r"^a\.tif: "):
+        decode(bytes(shared[:6000]), "a.tif")
+    short = directory.entries[325].value
+    place = data.index(short)
+    data[place : place + 4] = struct.pack(order + "I", 1000)
+    with pytest.raises(DecodeError, match=r"^a\.tif: "):
+        decode(bytes(data), "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (34925, "LZMA"),
+        (50000, "Zstandard"),
+        (50001, "WebP"),
+        (34712, "JPEG 2000"),
+        (52546, "JPEG XL"),
+        (65000, "number 65000"),
+    ],
+)
+def test_a_compression_that_is_not_read_is_named(number, name):
+    """Of some the decoder would make a black picture."""
+    data = written_by_tifffile(
+        pixels(16, 24), photometric="rgb", compression="deflate", metadata=None
+    )
+    _, offset, _ = first_directory(data)
+    place = data.index(struct.pack("<HHI", 259, 3, 1), offset) + 8
+    odd = data[:place] + struct.pack("<H", number) + data[place + 2 :]
+    reason = f"a TIFF with compression {name} is not supported; save it with Deflate or LZW first"
+    with pytest.raises(DecodeError, match=f"^a.tif: {reason}$"):
+        decode(odd, "a.tif")
+
+
+@pytest.mark.parametrize(("photometric", "colours"), [("minisblack", 1), ("rgb", 3)])
+def test_more_channels_than_are_read_are_named(photometric, colours):
+    samples = pixels(16, 24, 5)
+    kinds = ["unassalpha"] + ["unspecified"] * (4 - colours)
+    data = written_by_tifffile(
+        samples, photometric=photometric, planarconfig="contig", extrasamples=kinds
+    )
+    reason = f"a TIFF with 5 channels, {5 - colours} of which are no colours, is not supported"
+    with pytest.raises(DecodeError, match=reason):
+        decode(data, "a.tif")
+
+
+def test_pixels_that_are_not_square_are_told_of():
+    data = written_by_tifffile(
+        pixels(16, 24), photometric="rgb", metadata=None, resolution=(2, 4), resolutionunit="none"
+    )
+    assert decode(data, "a.tif").notes == ("its pixels are not square (2:1), which is not kept",)
+    data = written_by_tifffile(
+        pixels(16, 24), photometric="rgb", metadata=None, resolution=(2, 4), resolutionunit="inch"
+    )
+    assert not decode(data, "a.tif").notes
