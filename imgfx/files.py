@@ -38,6 +38,7 @@ __all__ = [
     "most_bytes",
     "outline_of",
     "read_image",
+    "read_only",
     "read_provenance",
     "write_file",
     "write_image",
@@ -204,6 +205,20 @@ def descriptor_of(path: Path) -> int | None:
     return None
 
 
+def read_only(path: Path) -> str | None:
+    """Why a file that is there must not be replaced; None where it may be, or where none is.
+
+    A rename does not ask the file, and root may write any: so its mode is looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if not stat.S_ISREG(mode) or mode & 0o222:
+        return None
+    return f"{path}: is read-only; chmod u+w it, or choose another target"
+
+
 def write_file(
     path: Path, data: bytes, before: Callable[[os.stat_result], None] = lambda _found: None
 ) -> None:
@@ -217,7 +232,7 @@ def write_file(
         before: called just before the rename, with what the file's size and time will be.
 
     Raises:
-        EncodeError: it cannot be written; nothing is left behind.
+        EncodeError: it cannot be written, or is read-only; nothing is left behind.
         ImgfxError: the same, and nor can any other file there be.
         ReaderGoneError: who reads stdout has gone.
     """
@@ -231,6 +246,8 @@ def write_file(
             path.write_bytes(data)  # a device or a named pipe, which a rename would replace
         else:
             # A link stays one, and what it leads to is written.
+            if (reason := read_only(path)) is not None:
+                raise EncodeError(reason)
             real = Path(os.path.realpath(path)) if path.is_symlink() else path
             write_whole(real, data, before)
     except OSError as error:
@@ -244,11 +261,13 @@ def write_image(path: Path, image: Image, quality: int | None = None) -> tuple[s
     """Writes an image in the format of the path's ending; answers notes on what was lost.
 
     Raises:
-        EncodeError: unknown ending, or it cannot be written.
+        EncodeError: an ending that is unknown or not written, or it cannot be written.
     """
     target = format_from_suffix(path.suffix)
     if target is None:
         raise EncodeError(f"{path}: unknown format {path.suffix!r}")
-    data, notes = encode(image, target, quality=quality, origin=str(path))
+    if path.suffix.lower() == ".pbm":
+        raise EncodeError(f"{path}: black and white alone is not written; choose .pgm or .png")
+    data, notes = encode(image, target, quality=quality, origin=str(path), ending=path.suffix)
     write_file(path, data)
     return notes

@@ -135,9 +135,14 @@ def test_an_input_of_the_run_is_never_a_target(imgfx, folder):
     assert contents(folder) == before
 
 
-def test_overwrite_allows_the_own_input(imgfx, folder):
+def test_overwrite_allows_the_own_input_also_of_another_kind_where_that_is_asked_for(imgfx, folder):
     (folder / "a.png").write_bytes((folder / "b.jpg").read_bytes())
-    ended = imgfx("open", "a.png", "save", "a.png", "--overwrite")
+    line = ("open", "a.png", "save", "a.png", "--overwrite")
+    ended = imgfx(*line)
+    assert ended.code == 1
+    assert "a.png" in ended.err
+    assert (folder / "a.png").read_bytes() == (folder / "b.jpg").read_bytes()
+    ended = imgfx(*line, "--format", "png")
     assert (ended.code, ended.err) == (0, "")
     assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
 

@@ -434,3 +434,25 @@ def fed(writer, data):
     """Gives a process its input, as far as it takes it."""
     with contextlib.suppress(BrokenPipeError):
         writer.communicate(data)
+
+
+@pytest.mark.parametrize("name", ["a.png", "link.png"])
+def test_what_is_read_only_is_not_replaced(tmp_path, name):
+    """A rename would not ask, nor would root be refused."""
+    (tmp_path / "a.png").write_bytes(b"old")
+    (tmp_path / "a.png").chmod(0o444)
+    (tmp_path / "link.png").symlink_to("a.png")
+    with pytest.raises(EncodeError, match=rf"{name}: is read-only; chmod u\+w it, or choose"):
+        write_file(tmp_path / name, b"new")
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+    (tmp_path / "a.png").chmod(0o644)
+    write_file(tmp_path / name, b"new")
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+
+
+def test_a_pgm_is_written_gray_and_a_pbm_not_at_all(tmp_path):
+    notes = write_image(tmp_path / "a.pgm", PLAIN)
+    assert notes == ("a .pgm holds gray alone; the colours are left out",)
+    assert read_image(tmp_path / "a.pgm").is_gray
+    with pytest.raises(EncodeError, match=r"a\.pbm: black and white alone is not written"):
+        write_image(tmp_path / "a.pbm", PLAIN)

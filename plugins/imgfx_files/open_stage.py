@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.session import Session
 
+_READABLE = READABLE_SUFFIXES | {".apng", ".mpo", ".jps", ".insp", ".avifs"}
+"""Endings that a folder's files are read by: those of formats, and of kinds of PNG, JPEG and AVIF
+of which the first picture is read."""
 _UNREADABLE = frozenset((
-    ".heic", ".heif", ".hif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".exr", ".tga",
-    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+    ".heic", ".heif", ".heics", ".hif", ".gif", ".jxl", ".jp2", ".jpx", ".j2k", ".jxr", ".svg",
+    ".psd", ".psb", ".xcf", ".exr", ".hdr", ".dpx", ".pfm", ".tga", ".pcx", ".ico",
+    ".raw", ".dng", ".gpr", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".erf", ".fff", ".iiq",
+    ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2",
+    ".srw", ".x3f",
+    ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm",
 ))  # fmt: skip
-"""Endings of pictures that imgfx does not read, above all of cameras and phones: those of a folder
-are not passed over in silence."""
+"""Endings of pictures and videos that imgfx does not read, above all of cameras and phones: those
+of a folder are not passed over in silence."""
+_DIGITS = re.compile("[0-9]+")
 
 
 def _load(path: Path, folder: PurePath, most_pixels: int | None) -> Image:
@@ -81,6 +90,17 @@ class _Frame:
         return replace(image, source=self.path, folder=self.folder)
 
 
+def _natural(path: Path) -> tuple[tuple[str, ...], Path]:
+    """What sorts names as people do, frame_9999 before frame_10000; alike ones as plain text."""
+    return tuple(_DIGITS.sub(_counted, part) for part in path.parts), path
+
+
+def _counted(found: re.Match[str]) -> str:
+    """A number behind the number of its digits: of more digits it is larger."""
+    digits = found[0].lstrip("0")
+    return f"{len(digits):03d}{digits}"
+
+
 def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> list[Item]:
     """One, but of a video one for each frame; what cannot be read fails when it is loaded."""
     if path.suffix.lower() != ".y4m" or not _holds(path.is_file):
@@ -100,7 +120,8 @@ def _items_of_file(path: Path, folder: PurePath, most_pixels: int | None) -> lis
 def _folder_items(folder: Path, recursive: bool, session: Session) -> list[Item]:
     items = []
     passed_over: Counter[str] = Counter()
-    for path in sorted(_files_below(folder, recursive, session.note, passed_over)):
+    found = _files_below(folder, recursive, session.note, passed_over)
+    for path in sorted(found, key=_natural):
         items += _items_of_file(path, path.relative_to(folder).parent, session.settings.most_pixels)
     if passed_over:
         told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(passed_over.items()))
@@ -139,9 +160,7 @@ def _files_below(
         elif _holds(path.is_dir):
             if recursive:
                 note(f"{path}: a link to a folder is not followed; open it by its name")
-        elif path.suffix.lower() in READABLE_SUFFIXES and (
-            _holds(path.is_file) or not _holds(path.exists)
-        ):
+        elif path.suffix.lower() in _READABLE and (_holds(path.is_file) or not _holds(path.exists)):
             yield path
         elif path.suffix.lower() in _UNREADABLE:
             passed_over[path.suffix.lower()] += 1
@@ -149,10 +168,10 @@ def _files_below(
 
 def _items_of(name: str, recursive: bool, session: Session) -> list[Item]:
     if not _holds(Path(name).exists) and glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True))
+        matches = sorted(map(Path, glob.glob(name, recursive=True)), key=_natural)
         if not matches:
             raise ImageError(f"{name}: no file matches")
-        return [item for match in matches for item in _items_at(Path(match), recursive, session)]
+        return [item for match in matches for item in _items_at(match, recursive, session)]
     return _items_at(Path(name), recursive, session)
 
 
@@ -182,10 +201,11 @@ def _items_at(path: Path, recursive: bool, session: Session) -> list[Item]:
 def open_images(session: Session, paths: tuple[str, ...], recursive: bool) -> Items:
     """Read images from files, folders, globs or stdin (-).
 
-    Of a folder, the files with the ending of an image are read, in alphabetical order, and `save
-    FOLDER` keeps the structure of the folders below it. Hidden files are left out. A file that is
-    named twice is read once. A .y4m video is read frame by frame. A file that
-    bears a stage's name is written ./name.
+    Of a folder, the files with the ending of an image are read, and `save FOLDER` keeps the
+    structure of the folders below it. Hidden files are left out. Folders and quoted patterns are
+    read in alphabetical order, but numbers by their size: frame_9999 before frame_10000. A file
+    that is named twice is read once. A .y4m video is read frame by frame. A file that bears a
+    stage's name is written ./name.
 
     \b
     Examples:

@@ -9,23 +9,34 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgfx.errors import EncodeError, ImgfxError
-from imgfx.formats import FORMATS, Format, format_from_name, format_from_suffix
+from imgfx.formats import FORMATS, Format, format_from_name, format_from_suffix, sniff
 from imgfx.hookspecs import hookimpl
 from imgfx.in_place import in_place_loss, is_same_file
+from imgfx.journal import outputs_noted, place_of
 from imgfx.stage import Item, Note, Sink, StageCommand, sink
+from imgfx_files.targets import (
+    filled,
+    has_field,
+    is_folder,
+    literal_of,
+    plain_name,
+    template_of,
+    way_apart,
+)
 
 if TYPE_CHECKING:
     from imgfx.image import Image
     from imgfx.session import Session
 
-_FIELDS = ("stem", "name", "suffix", "folder", "index")
+_BLACK_AND_WHITE = ".pbm"
+"""The ending of what has no grays between, and is not written."""
 
 
 @dataclass
@@ -47,53 +58,43 @@ class FileSink:
     """Whose input a path is."""
     _written: dict[str, Path] = field(default_factory=dict)
     """What has been written, by its place as a file system names it that ignores case."""
+    _earlier: Mapping[Path, Path] | None = None
+    """What earlier runs have made, once it has been asked for."""
     _places: dict[Path, Path] = field(default_factory=dict)
     """What folders are without links."""
 
     def __post_init__(self) -> None:
         # An image's path is asked for several times while it is made.
-        self._filled = lru_cache(maxsize=256)(self._fill)
+        self._filled = lru_cache(maxsize=256)(partial(filled, self.template))
+        self._filled("s" * 64, ".png", "f" * 64, 0)  # a wrong template is refused now
 
     def target(self, item: Item, index: int) -> str:
         """The path for an item."""
         return str(self._path(item, index))
 
     def _path(self, item: Item, index: int) -> Path:
-        stem = item.name if item.path is not None else _plain_name(item.name)
+        stem = item.name if item.path is not None else plain_name(item.name)
         if stem in (".", ".."):  # of `...png`, which would lead out of the folder
             stem = "_"
         return self._filled(stem, self._suffix(item), item.folder.as_posix(), index)
 
-    def _fill(self, stem: str, suffix: str, folder: str, index: int) -> Path:
-        values = {
-            "stem": stem,
-            "name": stem + suffix,
-            "suffix": suffix,
-            "folder": folder,
-            "index": index,
-        }
-        try:
-            return Path(self.template.format(**values))
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise click.UsageError(
-                f"save: {self.template!r} is no template ({error}); fields are "
-                + ", ".join(f"{{{name}}}" for name in _FIELDS)
-            ) from error
-
     def _suffix(self, item: Item) -> str:
         """The input's ending where it can be kept, else the format's own."""
         kept = format_from_suffix(item.suffix)
+        if item.suffix.lower() == _BLACK_AND_WHITE and self.format in (None, kept):
+            return ".pgm"
         if self.format is None:
             return item.suffix if kept else ".png"
         return item.suffix if kept == self.format else self.format.suffixes[0]
 
     def check(self, item: Item, index: int) -> None:
-        """Refuses a target that another image of the run has, or that is an input of the run.
+        """Refuses a target that is read-only, that another image has, or that is read, too.
 
         Raises:
             EncodeError: nothing may be written there.
         """
         self._checked(item, index)
+        self._refuse_read_only(self._path(item, index))
 
     def _checked(self, item: Item, index: int) -> Path:
         """The target without links; see `check`."""
@@ -102,7 +103,7 @@ class FileSink:
         place = self._resolved(path)
         other = self._taken.setdefault(place, item.origin)
         if other != item.origin:
-            way = "save to a folder or use a template with {stem}, {folder} or {index}"
+            way = way_apart(self.template)
             if self._format_of(path).name == "y4m":
                 way = f"write a video with 'save - --format y4m > {path}'"
             raise EncodeError(f"{other} and {item.origin} would both be written to {path}; {way}")
@@ -120,6 +121,19 @@ class FileSink:
                 f"{path}: would overwrite its own input; choose another target, or --overwrite"
             )
         return place
+
+    def _refuse_read_only(self, path: Path) -> None:
+        """Of what an earlier run has made it is not known yet whether it will be made again."""
+        from imgfx.files import read_only
+
+        reason = read_only(path)
+        if reason is None:
+            return
+        if self._earlier is None:
+            folder = self.journal_folder()
+            self._earlier = outputs_noted(folder) if folder is not None else {}
+        if place_of(path) not in self._earlier:
+            raise EncodeError(reason)
 
     def _resolved(self, path: Path) -> Path:
         """Without links; of a circle of them, as far as it goes.
@@ -144,23 +158,56 @@ class FileSink:
         return chosen
 
     def accept(self, image: Image, item: Item, index: int) -> None:
-        """Refuses an image that would replace more than itself.
+        """Refuses an image that would replace more than itself, or become another format.
 
         Raises:
             EncodeError: it would, in its own file.
         """
-        reason = in_place_loss(self._path(item, index), item.path, image.unread)
+        path = self._path(item, index)
+        reason = in_place_loss(path, item.path, image.unread)
+        if (
+            reason is None
+            and (told := self._misnamed(path, item))
+            and is_same_file(path, item.path)
+        ):
+            reason = f"{path}: {told}; rename it, or choose another target"
         if reason is not None:
             raise EncodeError(reason)
+
+    def _misnamed(self, path: Path, item: Item) -> str | None:
+        """Tells of an input whose ending, which its output keeps, is not that of its content."""
+        said = format_from_suffix(path.suffix)
+        if self.format or item.path is None or path.suffix.lower() != item.suffix.lower():
+            return None
+        try:
+            if not item.path.is_file():  # to open a pipe would wait for its writer
+                return None
+            with item.path.open("rb") as file:
+                held = sniff(file.read(16))
+        except OSError:
+            return None
+        if said is None or held in (None, said):
+            return None
+        return f"its content is {held.name}, its ending {path.suffix} says {said.name}"
 
     def encode(self, image: Image, item: Item, index: int) -> tuple[bytes, tuple[str, ...]]:
         """The format is the option's, or the one of the target's ending."""
         from imgfx.files import encode
 
         path = self._path(item, index)
-        return encode(
-            image, self._format_of(path), quality=self.quality, origin=str(path), rate=self.rate
+        data, notes = encode(
+            image,
+            self._format_of(path),
+            quality=self.quality,
+            origin=str(path),
+            rate=self.rate,
+            ending=path.suffix,
         )
+        told = self._misnamed(path, item)
+        if told is not None:
+            said = self._format_of(path).name
+            notes = (*notes, f"{told}; written as {said}; --format takes another")
+        return data, notes
 
     def write(self, data: bytes, item: Item, index: int) -> None:
         """By a temporary file and a rename."""
@@ -192,7 +239,7 @@ class FileSink:
         """The template's part before the first field; None for a plain path."""
         if "{" not in self.template.replace("{{", ""):
             return None
-        parts = itertools.takewhile(lambda part: not _has_field(part), Path(self.template).parts)
+        parts = itertools.takewhile(lambda part: not has_field(part), Path(self.template).parts)
         return Path(*(part.replace("{{", "{").replace("}}", "}") for part in parts))
 
     def journal_options(self) -> Mapping[str, Any]:
@@ -205,46 +252,16 @@ class FileSink:
         self._note = note
 
 
-def _has_field(part: str) -> bool:
-    return "{" in part.replace("{{", "")
-
-
-def _plain_name(name: str) -> str:
-    """A name that is one on every system: that of an image from a pipe may be anyone's."""
-    plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).rstrip(". ")
-    return plain[:80] or "image"
-
-
-def _template(target: str) -> str:
-    """A template for a target: a folder gets the names and the structure of the inputs."""
-    if _has_field(target):
-        return target
-    literal = _literal(target)
-    path = Path(literal)
-    plain = literal.replace("{", "{{").replace("}", "}}")
-    if _is_folder(path, literal):
-        return plain.rstrip("/") + "/{folder}/{stem}{suffix}"
-    return plain
-
-
-def _is_folder(path: Path, literal: str) -> bool:
-    """Whether a target is, or will be, a folder; a pipe or a device is none."""
-    if path.exists() and not path.is_file():
-        return path.is_dir()
-    return literal.endswith("/") or not path.suffix
-
-
-def _literal(target: str) -> str:
-    """A target without fields as the path that it means."""
-    return target.replace("{{", "{").replace("}}", "}") if "{{" in target else target
-
-
 def _format(name: str | None, target: str) -> Format | None:
+    target = target if has_field(target) else literal_of(target)
+    suffix = Path(target).suffix
+    if suffix.lower() == _BLACK_AND_WHITE and (name or "ppm").lower() == "ppm":
+        raise click.UsageError(
+            f"save: {target!r}: black and white alone is not written; end it with .pgm or .png"
+        )
     if name is not None:
         return format_from_name(name)
-    target = target if _has_field(target) else _literal(target)
-    suffix = Path(target).suffix
-    folder = _is_folder(Path(target), target) or "{suffix}" in target
+    folder = is_folder(Path(target), target) or "{suffix}" in target
     if not folder and not suffix.startswith("{") and format_from_suffix(suffix) is None:
         if not suffix:
             raise click.UsageError(
@@ -342,14 +359,14 @@ def save_images(
     if not target:
         raise ImgfxError("save: the target is empty")
     chosen = _format(format_name, target)
-    _check_quality(quality, chosen or format_from_suffix(Path(_literal(target)).suffix))
+    _check_quality(quality, chosen or format_from_suffix(Path(literal_of(target)).suffix))
     _note_misnamed(session, format_name, target)
-    return FileSink(_template(target), chosen, quality, overwrite, fps)
+    return FileSink(template_of(target), chosen, quality, overwrite, fps)
 
 
 def _note_misnamed(session: Session, format_name: str | None, target: str) -> None:
     """Tells of an ending that says another format than is written."""
-    suffix = Path(target if _has_field(target) else _literal(target)).suffix
+    suffix = Path(target if has_field(target) else literal_of(target)).suffix
     said = format_from_suffix(suffix)
     if format_name is None or said is None or said == format_from_name(format_name):
         return

@@ -91,11 +91,14 @@ def test_a_file_that_is_named_twice_is_read_once():
 
 
 def test_pictures_that_cannot_be_read_are_counted_and_told(imgfx, tmp_path):
-    put("in/a.HEIC", "in/sub/b.heic", "in/c.nef", "in/d.txt", "in/.e.heic")
+    put("in/a.HEIC", "in/sub/b.heic", "in/c.nef", "in/d.txt", "in/.e.heic", "in/g.3fr", "in/h.MOV")
     cv2.imwrite(str(tmp_path / "in/f.png"), pixels(4, 4))
     ended = imgfx("open", "in", "save", "out")
     assert ended.code == 0
-    assert "in: formats that are not supported are passed over: 2 .heic, 1 .nef\n" in ended.err
+    assert (
+        "in: formats that are not supported are passed over: 1 .3fr, 2 .heic, 1 .mov, 1 .nef\n"
+        in ended.err
+    )
     assert "passed over" not in imgfx("open", "in/f.png", "save", "g.png").err
 
 
@@ -263,7 +266,7 @@ def test_the_ending_or_the_option_says_the_format(imgfx, tmp_path):
         ("b.jpg", "png", "b.jpg: written as png, whatever its ending .jpg says"),
         ("{stem}.JPG", "TIFF", "{stem}.JPG: written as tiff, whatever its ending .JPG says"),
         ("b.jpg", "jpeg", None),
-        ("b.pgm", "ppm", None),
+        ("b.pnm", "ppm", None),
         ("b.dat", "png", None),
         ("out", "png", None),
         ("{stem}{suffix}", "png", None),
@@ -428,3 +431,138 @@ def test_an_older_file_is_replaced_whole_and_kept_when_writing_fails(imgfx):
     assert "b.webp: 17000x1 is too large for webp" in ended.err
     assert Path("b.webp").read_bytes() == b"old"
     assert len(list(Path.cwd().iterdir())) == 4
+
+
+def test_the_first_pictures_of_kinds_of_known_formats_are_read(imgfx, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, ending in (("a.mpo", ".jpg"), ("b.apng", ".png"), ("c.avifs", ".avif")):
+        (tmp_path / "in" / name).write_bytes(cv2.imencode(ending, pixels(16, 16))[1].tobytes())
+    ended = imgfx("open", "in", "save", "out")
+    assert (ended.code, ended.err) == (0, "imgfx: 3 images done\n")
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize("words", ["in", "in/*", "in/*.png"])
+def test_numbers_are_read_by_their_size(words):
+    """As `open video.y4m save frames/` writes them, whose 10,000th has one digit more."""
+    names = ["f_0099", "f_0100", "f_9999", "f_10000", "f_10001", "g", "g0", "g01", "g1", "g9a2"]
+    put(*(f"in/{name}.png" for name in reversed(names)))
+    assert [item.name for item in start(open_images, words)] == names
+
+
+def test_folders_with_numbers_are_read_by_their_size():
+    put(*(f"in/{number}/a.png" for number in (10, 9, 100)))
+    folders = [item.folder.as_posix() for item in start(open_images, "in")]
+    assert folders == ["9", "10", "100"]
+
+
+@pytest.mark.parametrize("template", ["{stm}.png", "{index:q}.png", "{}.png", "{index[0]}.png"])
+def test_a_wrong_template_is_refused_before_any_image(imgfx, template):
+    stream = cv2.imencode(".png", pixels(4, 4))[1].tobytes()
+    ended = imgfx("save", template, stdin=2 * stream)
+    assert ended.code == 2
+    assert f"save: {template!r} is no template" in ended.err
+    assert "fields are {stem}, {name}, {suffix}, {folder}, {index}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("target", "way"),
+    [
+        ("b.png", "save to a folder or use a template with {stem}, {folder} or {index}"),
+        ("out/{stem}.png", "use a template with {folder} or {index}"),
+        ("out/{name[0]}.png", "use a template with {folder} or {index}"),
+        ("out/{folder}.png", "use a template with {stem} or {index}"),
+        ("out", "use a template with {index}"),
+        ("{index:.0s}{stem}{folder}.png", None),
+    ],
+)
+def test_images_for_one_target_are_told_the_fields_that_it_lacks(target, way):
+    if way is None:
+        with pytest.raises(click.UsageError, match="is no template"):
+            start(save_images, target)
+        return
+    sink = start(save_images, target)
+    sink.check(item("a", path=Path("one/a.png")), 0)
+    with pytest.raises(EncodeError) as caught:
+        sink.check(Item("other", lambda: None, "a", ".png", PurePath(), Path("two/a.png")), 1)
+    assert caught.value.message.endswith(f"; {way}")
+
+
+READ_ONLY = "is read-only; chmod u+w it, or choose another target"
+
+
+@pytest.mark.parametrize("words", ["a.png --overwrite", "b.png", "link.png"])
+def test_what_is_read_only_is_not_replaced(imgfx, words):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(name, pixels(5, 5))
+        Path(name).chmod(0o444)
+    Path("link.png").symlink_to("b.png")
+    before = [(path.stat().st_ino, path.read_bytes()) for path in map(Path, ("a.png", "b.png"))]
+    for more in ([], ["--dry-run"]):
+        ended = imgfx("open", "a.png", "save", *words.split(), *more)
+        assert (ended.code, ended.err) == (1, f"imgfx: error: {words.split()[0]}: {READ_ONLY}\n")
+    after = [(path.stat().st_ino, path.read_bytes()) for path in map(Path, ("a.png", "b.png"))]
+    assert after == before
+
+
+def test_a_batch_with_a_read_only_target_is_refused_before_its_first_image(imgfx):
+    Path("in").mkdir()
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(f"in/{name}", pixels(5, 5))
+    put("out/2.png")
+    Path("out/2.png").chmod(0o444)
+    ended = imgfx("open", "in", "save", "out")
+    assert (ended.code, ended.err) == (1, f"imgfx: error: out/2.png: {READ_ONLY}\n")
+    assert not Path("out/1.png").exists()
+
+
+def test_a_batch_goes_on_beside_its_read_only_outputs(imgfx):
+    Path("in").mkdir()
+    cv2.imwrite("in/1.png", pixels(5, 5))
+    cv2.imwrite("in/2.png", pixels(5, 5))
+    assert imgfx("open", "in", "save", "out").code == 0
+    for path in Path("out").glob("*.png"):
+        path.chmod(0o444)
+    cv2.imwrite("in/3.png", pixels(5, 5))
+    assert imgfx("open", "in", "save", "out").code == 0
+    assert Path("out/3.png").is_file()
+    held = Path("out/1.png").read_bytes()
+    cv2.imwrite("in/1.png", pixels(6, 6))
+    ended = imgfx("open", "in", "save", "out")
+    assert ended.code == 3
+    assert f"out/1.png: {READ_ONLY}" in ended.err
+    assert Path("out/1.png").read_bytes() == held
+    Path("out/1.png").chmod(0o644)
+    assert imgfx("open", "in", "save", "out").code == 0  # it is tried again
+    assert Path("out/1.png").read_bytes() != held
+
+
+def test_content_of_another_format_than_the_ending_is_told(imgfx):
+    Path("in").mkdir()
+    held = cv2.imencode(".png", pixels(16, 16))[1].tobytes()
+    Path("in/a.jpg").write_bytes(held)
+    ended = imgfx("open", "in", "save", "out")
+    told = "its content is png, its ending .jpg says jpeg"
+    assert ended.code == 0
+    assert f"warning: in/a.jpg: {told}; written as jpeg; --format takes another" in ended.err
+    for words in (["out", "--format", "png"], ["b.webp"]):
+        assert "its content" not in imgfx("open", "in", "save", *words).err
+    ended = imgfx("open", "in/a.jpg", "save", "in/a.jpg", "--overwrite")
+    assert ended.code == 1
+    assert f"in/a.jpg: {told}; rename it, or choose another target" in ended.err
+    assert Path("in/a.jpg").read_bytes() == held
+
+
+def test_a_pgm_becomes_gray_and_a_pbm_is_refused(imgfx):
+    cv2.imwrite("a.png", pixels(9, 8))
+    ended = imgfx("open", "a.png", "save", "b.pgm")
+    assert ended.code == 0
+    assert ended.err == "imgfx: warning: a.png: a .pgm holds gray alone; the colours are left out\n"
+    assert Path("b.pgm").read_bytes().startswith(b"P5\n8 9\n255\n")
+    for words in (["b.pbm"], ["{stem}.PBM"], ["b.pbm", "--format", "ppm"]):
+        ended = imgfx("open", "a.png", "save", *words)
+        assert ended.code == 2
+        assert "black and white alone is not written; end it with .pgm or .png" in ended.err
+    Path("c.pbm").write_bytes(b"P1\n2 1\n0 1\n")
+    assert imgfx("open", "c.pbm", "save", "out/").code == 0
+    assert Path("out/c.pgm").read_bytes() == b"P5\n2 1\n255\n\xff\x00"
