@@ -18,11 +18,12 @@ PAGE = Path(__file__).parent / "api.md"
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Stages": (
         "image_filter", "model_filter", "learned_filter", "source", "sink", "weights_option",
-        "self_ensemble_option",
+        "self_ensemble_option", "FiniteRange",
         "StageCommand", "Stage", "Apply", "Item", "Items", "ItemList", "Sink", "Journaled", "Note",
     ),
     "Images": (
-        "Image", "Metadata", "float_from_pixels", "pixels_from_float", "resize", "enlarged_alpha",
+        "Image", "Metadata", "float_from_pixels", "pixels_from_float", "resize", "taps",
+        "enlarged_alpha", "with_carried_colours",
         "read_image", "write_image", "decode", "encode", "write_file", "Format",
         "format_from_suffix",
     ),
@@ -31,19 +32,19 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "Weights", "load_weights", "save_weights", "network_from_weights", "weights_from_network",
     ),
     "Training": (
-        "Recipe", "Task", "Learner", "Teacher", "restoration_task", "RestorationTask", "Degrade",
-        "Probe",
-        "l1_loss", "psnr_loss", "shrink", "enlarge", "add_noise",
+        "Recipe", "Task", "ValidatedOn", "Teachable", "Learner", "Teacher", "Rng", "Arrays",
+        "Tensors", "restoration_task", "RestorationTask", "Degrade", "Probe",
+        "l1_loss", "psnr_loss", "shrink", "enlarge", "add_noise", "round_to_8_bits",
     ),
     "Engines": (
-        "Engine", "ManyAtOnce", "Request", "Choice", "Runner", "Compiler", "Program", "EngineCache",
-        "open_compiled", "processor_budget", "cuda_budget",
+        "Engine", "ManyAtOnce", "Builds", "Request", "Choice", "Runner", "Compiler", "Program",
+        "EngineCache", "open_compiled", "processor_budget", "cuda_budget",
     ),
-    "Runners": ("ChainRunner", "Work", "Blueprint", "Maker"),
+    "Runners": ("ChainRunner", "Work", "Blueprint", "Maker", "load", "Made", "failed"),
     "Commands": ("Catalog",),
     "Errors": (
         "ImgfxError", "ImageError", "DecodeError", "EncodeError", "WeightsError", "EngineError",
-        "OutOfMemoryError", "PluginError", "TrainingError", "ApiDeprecationWarning",
+        "DeviceError", "OutOfMemoryError", "PluginError", "TrainingError", "ApiDeprecationWarning",
     ),
     "Plugins": ("hookimpl", "API_VERSION"),
 }  # fmt: skip

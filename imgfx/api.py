@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imgfx.errors import (
     ApiDeprecationWarning,
     DecodeError,
+    DeviceError,
     EncodeError,
     EngineError,
     ImageError,
@@ -22,6 +23,7 @@ from imgfx.errors import (
     WeightsError,
 )
 from imgfx.hookspecs import API_VERSION, hookimpl
+from imgfx.ranges import FiniteRange
 from imgfx.stage import (
     Apply,
     Item,
@@ -42,12 +44,13 @@ from imgfx.stage import (
 )
 
 if TYPE_CHECKING:
-    from imgfx.alpha import enlarged_alpha
+    from imgfx.ahead import load
+    from imgfx.alpha import enlarged_alpha, with_carried_colours
     from imgfx.catalog import Catalog
     from imgfx.decoding import decode
-    from imgfx.degradations import add_noise, enlarge, shrink
+    from imgfx.degradations import add_noise, enlarge, round_to_8_bits, shrink
     from imgfx.encoding import encode
-    from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner
+    from imgfx.engines.base import Builds, Choice, Engine, ManyAtOnce, Request, Runner
     from imgfx.engines.cache import EngineCache
     from imgfx.engines.compiled import Compiler, Program, open_compiled
     from imgfx.engines.memory import cuda_budget, processor_budget
@@ -56,10 +59,21 @@ if TYPE_CHECKING:
     from imgfx.image import Image, Metadata, float_from_pixels, pixels_from_float
     from imgfx.loaded import LoadedModel
     from imgfx.model import Model, ModelSpec
-    from imgfx.resample import resize
-    from imgfx.runners import Blueprint, ChainRunner, Maker, Work
+    from imgfx.outcomes import Made
+    from imgfx.resample import resize, taps
+    from imgfx.runners import Blueprint, ChainRunner, Maker, Work, failed
     from imgfx.session import Session
-    from imgfx.training.recipe import Learner, Recipe, Task, Teacher
+    from imgfx.training.recipe import (
+        Arrays,
+        Learner,
+        Recipe,
+        Rng,
+        Task,
+        Teachable,
+        Teacher,
+        Tensors,
+        ValidatedOn,
+    )
     from imgfx.training.restoration import (
         Degrade,
         Probe,
@@ -77,7 +91,9 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Arrays": "imgfx.training.recipe",
     "Blueprint": "imgfx.runners",
+    "Builds": "imgfx.engines.base",
     "Catalog": "imgfx.catalog",
     "ChainRunner": "imgfx.runners",
     "Choice": "imgfx.engines.base",
@@ -89,20 +105,25 @@ _HOMES = {
     "Image": "imgfx.image",
     "Learner": "imgfx.training.recipe",
     "LoadedModel": "imgfx.loaded",
+    "Made": "imgfx.outcomes",
     "Maker": "imgfx.runners",
+    "ManyAtOnce": "imgfx.engines.base",
     "Metadata": "imgfx.image",
     "Model": "imgfx.model",
     "ModelSpec": "imgfx.model",
     "Probe": "imgfx.training.restoration",
     "Program": "imgfx.engines.compiled",
     "Recipe": "imgfx.training.recipe",
-    "ManyAtOnce": "imgfx.engines.base",
     "Request": "imgfx.engines.base",
     "RestorationTask": "imgfx.training.restoration",
+    "Rng": "imgfx.training.recipe",
     "Runner": "imgfx.engines.base",
     "Session": "imgfx.session",
     "Task": "imgfx.training.recipe",
+    "Teachable": "imgfx.training.recipe",
     "Teacher": "imgfx.training.recipe",
+    "Tensors": "imgfx.training.recipe",
+    "ValidatedOn": "imgfx.training.recipe",
     "Weights": "imgfx.weights",
     "Work": "imgfx.runners",
     "add_noise": "imgfx.degradations",
@@ -111,9 +132,11 @@ _HOMES = {
     "encode": "imgfx.encoding",
     "enlarge": "imgfx.degradations",
     "enlarged_alpha": "imgfx.alpha",
+    "failed": "imgfx.runners",
     "float_from_pixels": "imgfx.image",
     "format_from_suffix": "imgfx.formats",
     "l1_loss": "imgfx.training.restoration",
+    "load": "imgfx.ahead",
     "load_weights": "imgfx.weights",
     "network_from_weights": "imgfx.weights",
     "open_compiled": "imgfx.engines.compiled",
@@ -123,9 +146,12 @@ _HOMES = {
     "read_image": "imgfx.files",
     "resize": "imgfx.resample",
     "restoration_task": "imgfx.training.restoration",
+    "round_to_8_bits": "imgfx.degradations",
     "save_weights": "imgfx.weights",
     "shrink": "imgfx.degradations",
+    "taps": "imgfx.resample",
     "weights_from_network": "imgfx.weights",
+    "with_carried_colours": "imgfx.alpha",
     "write_file": "imgfx.files",
     "write_image": "imgfx.files",
 }
@@ -135,17 +161,21 @@ __all__ = [
     "API_VERSION",
     "ApiDeprecationWarning",
     "Apply",
+    "Arrays",
     "Blueprint",
+    "Builds",
     "Catalog",
     "ChainRunner",
     "Choice",
     "Compiler",
     "DecodeError",
     "Degrade",
+    "DeviceError",
     "EncodeError",
     "Engine",
     "EngineCache",
     "EngineError",
+    "FiniteRange",
     "Format",
     "Image",
     "ImageError",
@@ -156,6 +186,7 @@ __all__ = [
     "Journaled",
     "Learner",
     "LoadedModel",
+    "Made",
     "Maker",
     "ManyAtOnce",
     "Metadata",
@@ -169,14 +200,18 @@ __all__ = [
     "Recipe",
     "Request",
     "RestorationTask",
+    "Rng",
     "Runner",
     "Session",
     "Sink",
     "Stage",
     "StageCommand",
     "Task",
+    "Teachable",
     "Teacher",
+    "Tensors",
     "TrainingError",
+    "ValidatedOn",
     "Weights",
     "WeightsError",
     "Work",
@@ -186,12 +221,14 @@ __all__ = [
     "encode",
     "enlarge",
     "enlarged_alpha",
+    "failed",
     "float_from_pixels",
     "format_from_suffix",
     "hookimpl",
     "image_filter",
     "l1_loss",
     "learned_filter",
+    "load",
     "load_weights",
     "model_filter",
     "network_from_weights",
@@ -202,13 +239,16 @@ __all__ = [
     "read_image",
     "resize",
     "restoration_task",
+    "round_to_8_bits",
     "save_weights",
     "self_ensemble_option",
     "shrink",
     "sink",
     "source",
+    "taps",
     "weights_from_network",
     "weights_option",
+    "with_carried_colours",
     "write_file",
     "write_image",
 ]

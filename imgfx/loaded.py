@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from imgfx.abreast import MOST_PIXELS
-from imgfx.alpha import enlarged_alpha, with_carried_colours
+from imgfx.alpha import enlarged_alpha, with_carried_colours, with_hidden_pixels
 from imgfx.engines.base import Choice, Engine, ManyAtOnce, Request, Runner, Say
 from imgfx.engines.compiled import Unbuilt
 from imgfx.ensemble import self_ensembled
 from imgfx.errors import ImageError, ImgfxError, OutOfMemoryError, confined
-from imgfx.image import Depth, Image, Pixels, pixels_from_float
+from imgfx.image import Image, Pixels
 from imgfx.latents import AT_ONCE
 from imgfx.model import Model, ModelSpec
 from imgfx.readers import enlarged_reader
+from imgfx.result import Result, check_request
 from imgfx.settings import Settings
-from imgfx.tiling import Limits, Progress, Reader, Run, Window, run_tiled, unwatched
+from imgfx.tiling import Limits, Progress, Reader, Run, run_tiled, unwatched
 from imgfx.turns import Turns
 from imgfx.weights import Weights
 
@@ -31,8 +32,6 @@ Float = npt.NDArray[np.float32]
 _LARGEST_SHIFT = 0.25
 _BRIGHTEST = 2.0
 """What a photograph in floats may reach to; of others it is told."""
-_LARGE = 1 << 26
-"""Values of a result from which on it is kept in 16 bits between stages, not in 32."""
 _FEWEST_PIXELS = 128 * 128
 """Of windows that memory is still looked for; below, the image fails."""
 
@@ -67,29 +66,50 @@ class LoadedModel:
             self._alone, self._shared_runner = None, runner
         self._threads, self._broken_off = 1, False
         self._pixels = runner.memory // self._bytes_per_pixel()
+        # More than these no compiled engine takes at once where nothing else is asked for.
+        self._most_latents = settings.batch or max(AT_ONCE, runner.batch)
 
     @property
     def choice(self) -> Choice:
         """The engine, device and precision that run it."""
         return self._runner.choice
 
-    def apply(self, image: Image, *, strength: float = 1.0, self_ensemble: bool = False) -> Image:
+    def apply(
+        self,
+        image: Image,
+        *,
+        conditions: Sequence[float] = (),
+        enlarge: int = 1,
+        strength: float = 1.0,
+        self_ensemble: bool = False,
+    ) -> Image:
         """The image restored, with its alpha enlarged along; a whole filter.
+
+        What lies below fully transparent pixels is kept from the visible edge. Where the size stays
+        these pixels do, too.
 
         Args:
             image: of any depth.
-            strength: as in `restore`.
+            conditions: as in `restore`.
+            enlarge: as in `restore`.
+            strength: as in `restore`; with 0 the image is answered as it is.
             self_ensemble: as in `restore`.
 
         Raises:
             ImageError: as `restore`.
+            ValueError: as `restore`.
         """
-        if strength == 0:
+        check_request(self.model.name, self.spec, conditions, enlarge, strength)
+        factor = enlarge * self.spec.scale
+        if strength == 0 and factor == 1:
             return image
-        scale = self.spec.scale
-        shown = image if scale == 1 else with_carried_colours(image)
-        pixels = self.restore(shown, strength=strength, self_ensemble=self_ensemble)
-        return image.with_pixels(pixels, enlarged_alpha(image, scale))
+        pixels = self.restore(
+            with_carried_colours(image), conditions=conditions, enlarge=enlarge,
+            strength=strength, self_ensemble=self_ensemble,
+        )  # fmt: skip
+        if factor == 1:
+            return image.with_pixels(with_hidden_pixels(image, pixels))
+        return image.with_pixels(pixels, enlarged_alpha(image, factor))
 
     @property
     def built(self) -> bool:
@@ -132,17 +152,19 @@ class LoadedModel:
         strength: float = 1.0,
         self_ensemble: bool = False,
     ) -> Pixels:
-        """An image through the network, tile by tile.
+        """An image through the network, tile by tile; `apply` is for whole filters.
 
-        Gray is repeated for a network of three channels, and its mean taken behind it; a network
-        of one channel takes nothing else. Where memory runs out, smaller tiles are taken and the
-        session's notes say so.
+        Alpha is not looked at: the network sees what lies below transparent pixels, too. Gray is
+        repeated for a network of three channels, and its mean taken behind it; a network of one
+        channel takes nothing else. Where memory runs out, smaller tiles are taken and the session's
+        notes say so.
 
         Args:
             image: (H, W, C) of any depth.
-            conditions: a value for each of the spec's conditions.
+            conditions: a value for each of the spec's conditions, in its order.
             enlarge: the image is first enlarged so many times by bicubic interpolation.
-            strength: 0 to 1, the share of the network's change; only if it does not enlarge.
+            strength: 0 to 1, the share of the network's change; below 1 only if the network's scale
+                is 1.
             self_ensemble: each window runs in its eight positions, turned and mirrored, and the
                 mean is taken: a little better, in eight times the time. See `imgfx.ensemble`.
 
@@ -153,7 +175,9 @@ class LoadedModel:
         Raises:
             ImageError: the network's output makes no sense, in fp32 too; or there is too little
                 memory.
+            ValueError: an argument does not suit the spec.
         """
+        check_request(self.model.name, self.spec, conditions, enlarge, strength)
         if self._settings.tile == 0:
             self._check_whole(image, enlarge)
         if self.spec.channels == 1 and not image.is_gray:
@@ -162,11 +186,11 @@ class LoadedModel:
         run = partial(self._run, read, image, enlarge, conditions, self_ensemble)
         if self._shared_runner is not None and self._runs_beside(image, enlarge):
             with self._turns.together(), contextlib.suppress(OutOfMemoryError, MemoryError):
-                result = _Result(image, read, enlarge, self.spec, strength)
+                result = Result(image, read, enlarge, self.spec, strength)
                 run(self._shared_runner, result)
                 return result.pixels
         with self._turns.alone():
-            result = _Result(image, read, enlarge, self.spec, strength)  # once, for all tries
+            result = Result(image, read, enlarge, self.spec, strength)  # once, for all tries
             runner = self._for_one()
             while True:
                 try:
@@ -216,7 +240,7 @@ class LoadedModel:
         conditions: Sequence[float],
         self_ensemble: bool,
         runner: Runner,
-        result: _Result,
+        result: Result,
     ) -> None:
         tile = self._settings.tile
         limits = Limits(tile, pixels=self._pixels, side=runner.largest)
@@ -272,16 +296,51 @@ class LoadedModel:
         return half
 
     def generate(self, latents: Float) -> Float:
-        """(N, latent) -> (N, H, W, channels) float32."""
-        # More than these no compiled engine takes at once where nothing else is asked for.
-        most = self._settings.batch or max(AT_ONCE, self._runner.batch)
+        """(N, latent) -> (N, H, W, channels) float32, finite.
+
+        Where memory runs out, fewer are made at once and the session's notes say so.
+
+        Raises:
+            ImageError: the output is not finite, in fp32 too; or one image needs too much memory.
+        """
+        parts: list[Float] = []
+        done = 0
         with self._turns.alone():
             runner = self._for_one()
-            parts = [runner(latents[k : k + most]) for k in range(0, len(latents), most)]
-        images = np.concatenate(parts)
-        if not np.isfinite(images).all():
-            raise ImageError(f"{self.model.name}: the network's output is not finite")
-        return images.transpose(0, 2, 3, 1)
+            while done < len(latents) or not parts:
+                some = latents[done : done + self._most_latents]
+                try:
+                    parts.append(self._finite(runner, some))
+                except OutOfMemoryError as error:
+                    self._most_latents = self._fewer(len(some), error)
+                except MemoryError:
+                    short = OutOfMemoryError("too little memory", self._pixels)
+                    self._most_latents = self._fewer(len(some), short)
+                else:
+                    done += len(some)
+        return np.concatenate(parts).transpose(0, 2, 3, 1)
+
+    def _fewer(self, number: int, error: OutOfMemoryError) -> int:
+        """Half of the latents, for this call and those that follow.
+
+        Raises:
+            ImageError: there is nothing to halve.
+        """
+        if number < 2:
+            raise ImageError(f"{self.model.name}: {error.format_message()}") from error
+        half = number // 2
+        self._note(f"{self.model.name}: {error.format_message()}; going on with {half} at a time")
+        return half
+
+    def _finite(self, runner: Runner, latents: Float) -> Float:
+        """(N, latent) -> (N, channels, H, W), made in fp32 where it does not come out finite."""
+        images = runner(latents)
+        if np.isfinite(images).all():
+            return images
+        exact = self._in_fp32(latents)
+        if exact is not None and np.isfinite(exact).all():
+            return exact
+        raise ImageError(f"{self.model.name}: the network's output is not finite ({self.choice})")
 
     def _sane(self, runner: Runner, batch: Float) -> Float:
         if self._broken_off:
@@ -298,10 +357,9 @@ class LoadedModel:
             output = output.astype(np.float32)
         if self._makes_sense(batch, output):
             return output
-        if self._engine is not None and self._runner.choice.precision != "fp32":
-            output = self._in_fp32(batch, self._engine)
-            if self._makes_sense(batch, output):
-                return output
+        exact = self._in_fp32(batch)
+        if exact is not None and self._makes_sense(batch, exact):
+            return exact
         most = float(np.abs(batch[:, :channels]).max())
         why = f" for values of up to {most:g}, where 1 is white" if most > _BRIGHTEST else ""
         raise ImageError(
@@ -310,18 +368,22 @@ class LoadedModel:
         )
 
     def _makes_sense(self, batch: Float, output: Float) -> bool:
-        if self._engine is None:  # of a foreign network nothing more is known
+        # Of a foreign network nothing more is known; some are meant to change the brightness.
+        if self._engine is None or not self.spec.keeps_mean:
             return bool(np.isfinite(output).all())
         before = batch[:, : self.spec.channels].mean(axis=(1, 2, 3))
         shift = np.abs(output.mean(axis=(1, 2, 3)) - before)
         return bool(np.all(shift < _LARGEST_SHIFT))  # False for NaN and infinity too
 
-    def _in_fp32(self, batch: Float, engine: Engine) -> Float:
+    def _in_fp32(self, batch: Float) -> Float | None:
+        """The same once more in fp32; None where that has been done, or cannot be."""
+        if self._engine is None or self.choice.precision == "fp32":
+            return None
         with self._in_fp32_lock:  # it takes one thread at a time
             if self._exact is None:
-                choice, settings = self._runner.choice, self._settings
+                choice, settings = self.choice, self._settings
                 request = Request(choice.device, "fp32", self._note, settings.tile, settings.batch)
-                self._exact = engine.open(self.model, self.weights, request)
+                self._exact = self._engine.open(self.model, self.weights, request)
             return self._exact(batch)
 
     def close(self) -> None:
@@ -334,29 +396,3 @@ class LoadedModel:
                     runner.close()
             except ImgfxError as error:  # when all images are done
                 self._note(error.format_message())
-
-
-class _Result:
-    """A restored image that is being put together from its tiles."""
-
-    def __init__(
-        self, image: Image, read: Reader, enlarge: int, spec: ModelSpec, strength: float
-    ) -> None:
-        self._read, self._scale, self._strength = read, spec.scale, strength
-        self._gray = image.is_gray
-        factor = enlarge * spec.scale
-        height, width = factor * image.height, factor * image.width
-        channels = 1 if self._gray else spec.channels
-        large = height * width * channels > _LARGE and image.depth != "float32"
-        self._depth: Depth = "uint16" if large else "float32"
-        self.pixels: Pixels = np.empty((height, width, channels), self._depth)
-
-    def keep(self, window: Window, part: Float) -> None:
-        """Puts a part, (h, w, C) float32, in its place."""
-        if self._strength < 1:
-            part = self._strength * part + (1 - self._strength) * self._read(window)
-        if self._gray:
-            part = part.mean(axis=2, keepdims=True, dtype=np.float32)
-        rows = slice(self._scale * window.top, self._scale * window.bottom)
-        columns = slice(self._scale * window.left, self._scale * window.right)
-        self.pixels[rows, columns] = pixels_from_float(part, self._depth)

@@ -44,6 +44,9 @@ class ModelSpec:
     """Names of constant planes appended to the colour channels, one value an image."""
     floats_per_pixel: int = 64
     """Live activations per input pixel at the widest point; sizes the tiles."""
+    keeps_mean: bool = True
+    """Whether an image keeps its mean brightness, as of a restorer; an output whose mean is off by
+    more than 0.25 is then taken for a failure. False for what changes it on purpose."""
     latent: int = 0
     """Length of a generator's input vector; 0 for image-to-image networks."""
     options: Mapping[str, int] = field(default_factory=dict)
@@ -67,6 +70,8 @@ class ModelSpec:
         fields = dataclasses.asdict(self)
         if not self.reach:  # the text is part of weights' digests, some older than the field
             del fields["reach"]
+        if self.keeps_mean:  # so, too
+            del fields["keeps_mean"]
         return json.dumps(fields, sort_keys=True)
 
     @classmethod

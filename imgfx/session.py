@@ -62,9 +62,10 @@ class Session:
             EngineError: the engine, device or precision cannot be had.
         """
         path = weights or model.weights
-        if path is None:
+        if path is None or (weights is None and not path.exists()):
+            missing = "" if path is None else f" ({path} is not there)"
             raise WeightsError(
-                f"{model.name} has no weights of its own yet; train some with "
+                f"{model.name} has no weights of its own yet{missing}; train some with "
                 f"`imgfx train {model.name}` and name them with --weights"
             )
         key = (model.name, str(path))

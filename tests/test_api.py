@@ -33,6 +33,45 @@ def test_names_for_types_and_names_for_running_are_the_same():
         assert getattr(api, name) is getattr(importlib.import_module(module), name)
 
 
+PROMISED = [
+    "imgfx_denoise_ae", "imgfx_gan_generate", "imgfx_openvino", "imgfx_ray", "imgfx_superres_fast",
+    "imgfx_superres_rednet",
+]  # fmt: skip
+"""Bundled plugins of the kinds that anyone may write: stages, recipes, engines, runners. Not
+`imgfx_files`, which has what there is but once: all formats, stdin and stdout, the journal."""
+OURS = {
+    "imgfx.model": {"bundled_weights"},  # of imgfx's own wheel; others name a file beside theirs
+    "imgfx.settings": {"Settings"},  # of the run, which comes to others in a Work
+    "imgfx.engines.base": {"Say"},  # a type that Request shows
+    "imgfx.files": {"jpeg_round_trip"},  # `encode` and `decode` do it
+    "imgfx.degradations": {"lecture"},  # one bundled model's task
+    # Pieces of networks and losses, which each author has, or takes, of his own.
+    "imgfx.training.networks": {"StrideOneDeconvolution", "fan_in_normal_"},
+    "imgfx.training.photos": {"random_crops"},
+    "imgfx.training.teaching": {"answered", "mixed"},
+    # Generators: their data are not photographs, and `imgfx eval` knows the bundled ones alone.
+    "imgfx.latents": {"latent_vectors"},
+    "imgfx.set_metrics": {"sliced_wasserstein"},
+    "imgfx.training.pictures": {
+        "Pictures", "grid", "idx_files", "load_pictures", "read_idx_images", "read_idx_labels",
+        "split_pictures", "without_copies",
+    },
+}  # fmt: skip
+"""What they use of imgfx beyond its API, and why others can do without."""
+
+
+def test_what_bundled_plugins_use_is_in_the_api():
+    """A kind of plugin that ours cannot be without is one that nobody else can write, either."""
+    beyond = {}
+    for path in (file for name in PROMISED for file in (ROOT / "plugins" / name).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "imgfx":
+                names = {alias.name for alias in node.names} - set(api.__all__)
+                if names:
+                    beyond.setdefault(node.module, set()).update(names)
+    assert beyond == OURS
+
+
 def test_importing_it_imports_nothing_heavy():
     script = (
         "import sys\n"

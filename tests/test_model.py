@@ -20,6 +20,15 @@ def test_spec_survives_json(model):
     assert ModelSpec.from_json(model.spec.to_json()) == model.spec
 
 
+def test_a_spec_that_keeps_the_mean_has_the_text_that_it_had_before_the_field():
+    """The text is part of weights' digests."""
+    spec = ModelSpec("x")
+    assert "keeps_mean" not in json.loads(spec.to_json())
+    brighter = ModelSpec("x", keeps_mean=False)
+    assert json.loads(brighter.to_json())["keeps_mean"] is False
+    assert ModelSpec.from_json(brighter.to_json()) == brighter
+
+
 def test_fields_of_the_future_are_refused():
     text = json.dumps({"architecture": "x", "sparkle": 1})
     with pytest.raises(ValueError, match="sparkle"):

@@ -20,7 +20,16 @@ from imgfx.chain import Piece
 from imgfx.files import decode, encode, read_image, read_provenance
 from imgfx.image import Image, Metadata
 from imgfx.plugins import Registry
-from imgfx.provenance import PIPE, ProvenanceError, Run, Step, UsedModel, runs_of, text_of
+from imgfx.provenance import (
+    PIPE,
+    ProvenanceError,
+    Run,
+    Step,
+    UsedFile,
+    UsedModel,
+    runs_of,
+    text_of,
+)  # fmt: skip
 from imgfx.recorder import Recorded, Recorder
 from imgfx.runners import Blueprint, Maker, Part
 from imgfx.settings import Settings
@@ -32,7 +41,17 @@ CARRYING = ["png", "jpeg", "webp", "tiff", "avif"]
 MODEL = UsedModel("denoise-ae", "0" * 64, "torch", "cpu", "fp32")
 RUNS = [
     Run("0.1", [Step("denoise-ae", options={"strength": 0.6, "sigma": "auto"}, models=[MODEL])]),
-    Run("0.2", [Step("acme:tint", "1.0", {"lut": 'ä<&>".cube', "on": True}, {"a.cube": "1" * 64})]),
+    Run(
+        "0.2",
+        [
+            Step(
+                "acme:tint",
+                "1.0",
+                {"lut": 'ä<&>".cube', "on": True},
+                [UsedFile("lut", 'ä<&>".cube', "1" * 64)],
+            )
+        ],
+    ),
 ]
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 value = st.recursive(
@@ -44,7 +63,7 @@ name = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=9)
 models = st.builds(UsedModel, name, name, name, name, name)
 steps = st.builds(
     Step, name, name, st.dictionaries(text, value, max_size=3),
-    st.dictionaries(name, name, max_size=2), st.lists(models, max_size=2),
+    st.lists(st.builds(UsedFile, name, name, name), max_size=2), st.lists(models, max_size=2),
 )  # fmt: skip
 runs = st.lists(st.builds(Run, name, st.lists(steps, max_size=2)), max_size=2)
 

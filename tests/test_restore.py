@@ -10,7 +10,7 @@ import pytest
 from support import picture, pixels
 from support_models import TINY, write_weights
 
-import imgfx.loaded
+import imgfx.result
 import imgfx.tiling
 from imgfx.engines.base import Choice, Request
 from imgfx.engines.memory import allocating, free_memory, processor_budget
@@ -57,10 +57,10 @@ class Darkening:
 def loaded(tmp_path):
     """Answers a model on an engine, the session that it is in, and what was said."""
 
-    def load(engine, **settings):
+    def load(engine, spec=SPEC, **settings):
         path = tmp_path / "darken.safetensors"
-        save_weights(path, Weights(SPEC, {"w": np.zeros(1, np.float32)}, {}, "darken"))
-        model = Model("darken", SPEC, build=lambda spec: None, weights=path)
+        save_weights(path, Weights(spec, {"w": np.zeros(1, np.float32)}, {}, "darken"))
+        model = Model("darken", spec, build=lambda spec: None, weights=path)
         settings = Settings(engine="darkening", **settings)
         session = Session(settings, lambda _name: engine)
         return session.load(model), session
@@ -139,6 +139,175 @@ def test_more_latents_than_an_engine_takes_are_generated_in_parts(loaded):
     made = model.generate(np.ones((150, 3, 1, 8), np.float32))
     assert made.shape[0] == 150
     assert [shape[0] for shape in engine.shapes] == [64, 64, 22]
+
+
+def test_fewer_are_generated_at_once_where_memory_runs_out(loaded):
+    engine = Darkening(most=20)
+    # What counts is how many there are, not the picture that they are made on.
+    engine.__class__ = type("Generator", (Darkening,), {"__call__": few_at_once})
+    model, session = loaded(engine)
+    latents = np.random.default_rng(0).normal(size=(50, 3, 1, 8)).astype(np.float32)
+    made = model.generate(latents)
+    np.testing.assert_array_equal(made, latents.transpose(0, 2, 3, 1))
+    assert session.notes == [
+        "darken: too little memory (darkening); going on with 25 at a time",
+        "darken: too little memory; going on with 12 at a time",
+    ]
+    model.generate(latents[:13])  # begins with what has worked
+    assert len(session.notes) == 2
+    engine.most = 0
+    with pytest.raises(ImageError, match="darken: too little memory"):
+        model.generate(latents)
+
+
+def few_at_once(self, latents):
+    """Memory that runs out in an engine, or in NumPy around it."""
+    if len(latents) > 2 * self.most:
+        raise OutOfMemoryError("too little memory (darkening)", 1)
+    if len(latents) > self.most:
+        raise MemoryError
+    return latents
+
+
+class Overflowing(Darkening):
+    """Its networks answer what is not finite, unless they are opened in fp32 and can be exact."""
+
+    def __init__(self, precision, *, exact=True):
+        super().__init__()
+        self.choice, self.exact, self.opened = Choice("x", "cpu", precision), exact, []
+
+    def open(self, model, weights, request):
+        self.opened.append(request.precision)
+        return self if len(self.opened) == 1 else Darkening() if self.exact else self
+
+    def __call__(self, batch):
+        return np.full_like(batch, np.inf)
+
+
+def test_what_a_generator_makes_is_tried_again_in_fp32(loaded):
+    engine = Overflowing("bf16")
+    model, _ = loaded(engine)
+    latents = np.ones((5, 3, 1, 8), np.float32)
+    np.testing.assert_allclose(model.generate(latents), 0.8, atol=1e-6)
+    assert engine.opened[1:] == ["fp32"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_not_finite_in_fp32_either_is_refused(loaded, precision):
+    model, _ = loaded(Overflowing(precision, exact=False))
+    with pytest.raises(ImageError, match=f"output is not finite .*{precision}"):
+        model.generate(np.ones((5, 3, 1, 8), np.float32))
+
+
+class Lighting(Darkening):
+    """An engine whose networks make dark pictures bright."""
+
+    def __call__(self, batch):
+        return batch + np.float32(0.5)
+
+
+def test_a_network_that_is_meant_to_change_the_brightness_may(loaded):
+    image = Image(np.full((9, 9, 3), 0.1, np.float32))
+    model, _ = loaded(Lighting(), spec=replace(SPEC, keeps_mean=False))
+    np.testing.assert_allclose(model.restore(image), 0.6, atol=1e-6)
+    restorer, _ = loaded(Lighting())
+    with pytest.raises(ImageError, match="makes no sense"):
+        restorer.restore(image)
+
+
+def test_without_a_mean_to_keep_numbers_are_needed_still(loaded):
+    model, _ = loaded(Overflowing("fp32"), spec=replace(SPEC, keeps_mean=False))
+    with pytest.raises(ImageError, match="makes no sense"):
+        model.restore(Image(np.ones((9, 9, 3), np.float32)))
+
+
+WRONG = [
+    (SPEC, {"conditions": [1.0]}, "darken: conditions: 1 given, its network takes 0$"),
+    (
+        replace(SPEC, conditions=("sigma", "blur")),
+        {"conditions": [1.0]},
+        r"darken: conditions: 1 given, its network takes 2 \(sigma, blur\)",
+    ),
+    (replace(SPEC, conditions=("sigma",)), {}, r"conditions: 0 given, .* takes 1 \(sigma\)"),
+    (SPEC, {"enlarge": 0}, "enlarge is 0, expected 1 or more"),
+    (SPEC, {"strength": 1.5}, "strength is 1.5, expected 0 to 1"),
+    (SPEC, {"strength": float("nan")}, "strength is nan, expected 0 to 1"),
+    (replace(SPEC, scale=2), {"strength": 0.5}, "strength is 0.5, but its network makes the image"),
+    (replace(SPEC, scale=2), {"strength": 0}, "strength is 0, but its network makes the image"),
+]
+
+
+@pytest.mark.parametrize("method", ["restore", "apply"])
+@pytest.mark.parametrize(("spec", "arguments", "message"), WRONG)
+def test_arguments_that_do_not_suit_the_spec_are_refused(loaded, method, spec, arguments, message):
+    model, _ = loaded(Darkening(), spec=spec)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(Image(picture(9, 9)), **arguments)
+
+
+def test_strength_is_of_the_change_to_the_enlarged_image(loaded):
+    model, _ = loaded(Darkening())
+    image = Image(picture(40, 30))
+    expected = np.clip(resize(image.pixels, 80, 60), 0, 1) * 0.9
+    result = model.apply(image, enlarge=2, strength=0.5)
+    np.testing.assert_allclose(result.pixels, expected, atol=1e-5)
+    assert model.apply(image, enlarge=2, strength=0).pixels.shape == (80, 60, 3)
+    assert model.apply(image, strength=0) is image
+
+
+class Conditioned(Darkening):
+    """Its networks take a plane more, and answer the image times its value."""
+
+    def __call__(self, batch):
+        return batch[:, :3] * batch[:, 3:]
+
+
+def test_apply_hands_conditions_on(loaded):
+    model, _ = loaded(Conditioned(), spec=replace(SPEC, conditions=("gain",)))
+    image = Image(picture(20, 30))
+    result = model.apply(image, conditions=[0.9])
+    np.testing.assert_allclose(result.pixels, 0.9 * image.pixels, atol=1e-6)
+
+
+class Blurring(Darkening):
+    """Its networks take the mean of 3x3 pixels, of an image that is as large or twice."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def __call__(self, batch):
+        padded = np.pad(batch, [(0, 0), (0, 0), (1, 1), (1, 1)], "edge")
+        rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+        means = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+        return means.repeat(self.scale, 2).repeat(self.scale, 3)
+
+
+@pytest.mark.parametrize(("scale", "enlarge"), [(1, 1), (2, 1), (1, 3), (2, 2)])
+def test_what_is_hidden_does_not_get_into_the_visible_edge(loaded, scale, enlarge):
+    """A red patch on black that nobody sees stays red up to its edge."""
+    model, _ = loaded(Blurring(scale), spec=replace(SPEC, scale=scale))
+    shown = np.zeros((40, 40), np.uint8)
+    shown[10:30, 12:28] = 255
+    red = np.array([0.8, 0.0, 0.0], np.float32)
+    hidden = np.where(shown[..., None] > 0, red, np.float32(0))
+    result = model.apply(Image(hidden, shown), enlarge=enlarge)
+    factor = scale * enlarge
+    assert result.alpha.shape == result.pixels.shape[:2] == (40 * factor, 40 * factor)
+    visible = pixels_from_float(result.alpha, "float32") > 0.02
+    np.testing.assert_allclose(result.pixels[visible], [red] * int(visible.sum()), atol=1e-5)
+
+
+def test_hidden_pixels_stay_as_they_are_where_the_size_stays(loaded):
+    model, _ = loaded(Darkening())
+    image = Image(pixels(300, 40), np.zeros((300, 40), np.uint8))
+    image.alpha[5:20] = image.alpha[250:260] = 255
+    result = model.apply(image)
+    assert result.alpha is image.alpha
+    hidden = image.alpha == 0
+    stored = pixels_from_float(result.pixels, "uint8")
+    np.testing.assert_array_equal(stored[hidden], image.pixels[hidden])
+    np.testing.assert_allclose(result.pixels[~hidden], 0.8 * image.floats[~hidden], atol=1e-6)
 
 
 def test_an_image_for_which_no_memory_is_found_fails(loaded):
@@ -221,7 +390,7 @@ def test_an_image_is_enlarged_before_the_network(loaded):
 
 @pytest.mark.parametrize(("depth", "dtype"), [("uint8", "uint16"), ("float32", "float32")])
 def test_large_results_take_half_the_memory(loaded, monkeypatch, depth, dtype):
-    monkeypatch.setattr(imgfx.loaded, "_LARGE", 10_000)
+    monkeypatch.setattr(imgfx.result, "_LARGE", 10_000)
     model, _ = loaded(Darkening())
     image = Image(pixels_from_float(picture(60, 70), depth), depth=depth)
     result = model.restore(image)

@@ -109,6 +109,9 @@ def do(block, shell):
 def test_the_tutorial_does_what_it_says(shell):
     for block in blocks(PAGE):
         do(block, shell)
+    # Nothing that has been done on the way stands in the way of the rest.
+    printed, code = shell.run("imgfx open photos/koalas.webp fade save again.png")
+    assert code == 0, printed
     made = {path.name for path in shell.folder.iterdir()}
     assert {"faded.png", "large", "gray.png", "smooth.safetensors", "b.png"} <= made
 

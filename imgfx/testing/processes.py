@@ -63,14 +63,20 @@ def run_python(
     env: Mapping[str, str] | None = None,
     timeout: float = SECONDS,
 ) -> Ended:
-    """A new process of this Python. See `run`."""
+    """A new process of this Python. See `run`.
+
+    A folder of plugins that the environment names from this process's working folder is found from
+    the other one's, too.
+    """
+    folder = os.environ.get(FOLDER)
+    inherited = {FOLDER: str(Path(folder).absolute())} if folder else {}
     try:
         ended = subprocess.run(  # noqa: S603  # this Python, no shell
             [sys.executable, *arguments],
             input=stdin,
             capture_output=True,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **inherited, **(env or {})},
             timeout=timeout,
             check=False,
         )

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from imgfx.errors import ImageError, TrainingError, tell
 from imgfx.files import read_image
 from imgfx.formats import READABLE_SUFFIXES
-from imgfx.image import float_from_pixels, pixels_from_float
+from imgfx.image import Image, float_from_pixels, peak, pixels_from_float
 
 Photo = npt.NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
+_GRAY = np.float32(0.5)
 _HELD_OUT_EVERY = 40
 _HELD_OUT_MOST = 12
 _PICTURES_OF_RUNS = (".samples.png", ".curves.png")
@@ -78,6 +79,10 @@ def load_photos(
 ) -> dict[str, Photo]:
     """All photos as RGB uint8 by path; unreadable and small ones are reported and left out.
 
+    Those with transparent pixels are laid on mid gray, and that is told: what lies below such
+    pixels nobody has seen, and it is often black or noise. To leave them out would lose whole
+    collections of which each picture has round corners.
+
     Args:
         folders: searched with their subfolders.
         exclude: glob patterns of file names to leave out.
@@ -89,28 +94,40 @@ def load_photos(
         TrainingError: too few usable photos.
     """
     photos: dict[str, Photo] = {}
-    small = 0
+    small = transparent = 0
     for path in image_paths(folders, exclude):
         try:
-            photo = _rgb8(path)
+            image = read_image(path)
         except ImageError as error:
             tell(f"left out: {error.format_message()}")
             continue
-        if min(photo.shape[:2]) < smallest:
+        if min(image.height, image.width) < smallest:
             small += 1
             continue
-        photos[str(path)] = fit(photo)
+        laid = _on_gray(image)
+        transparent += laid is not image
+        photos[str(path)] = fit(_rgb8(laid))
     if len(photos) < fewest:
         where = ", ".join(map(str, folders))
         note = f" ({small} are smaller than {smallest} px)" if small else ""
         raise TrainingError(f"{where}: {len(photos)} usable images{note}, at least {fewest} needed")
     if small:
         tell(f"left out: {small} images with a side under {smallest} px")
+    if transparent:
+        tell(f"{transparent} images have transparent pixels; they are learned from on gray")
     return photos
 
 
-def _rgb8(path: Path) -> Photo:
-    pixels = pixels_from_float(read_image(path).pixels, "uint8")
+def _on_gray(image: Image) -> Image:
+    """The image without alpha, laid on mid gray; itself where it is opaque."""
+    if image.alpha is None or image.alpha.min() >= peak(image.alpha.dtype):
+        return image
+    share = float_from_pixels(image.alpha)[..., None]
+    return image.with_pixels(share * image.floats + (1 - share) * _GRAY, None)
+
+
+def _rgb8(image: Image) -> Photo:
+    pixels = pixels_from_float(image.pixels, "uint8")
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from imgfx.stage import Apply, learned_filter, self_ensemble_option, weights_opt
 from imgfx_denoise_ae.model import FULL_SCALE, MODEL, UNKNOWN
 
 if TYPE_CHECKING:
-    from imgfx.image import Image
     from imgfx.session import Session
 
     _ParamType = click.ParamType[float | None]
@@ -73,13 +73,6 @@ def denoise(
     """
     loaded = session.load(MODEL, weights)
     plane = UNKNOWN if sigma is None else sigma / FULL_SCALE
-
-    def apply(image: Image) -> Image:
-        if strength == 0:
-            return image
-        pixels = loaded.restore(
-            image, conditions=(plane,), strength=strength, self_ensemble=self_ensemble
-        )
-        return image.with_pixels(pixels)
-
-    return apply
+    return partial(
+        loaded.apply, conditions=(plane,), strength=strength, self_ensemble=self_ensemble
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from imgfx.stage import Apply, learned_filter, self_ensemble_option, weights_opt
 from imgfx_superres_fast.model import MODELS
 
 if TYPE_CHECKING:
-    from imgfx.image import Image
     from imgfx.session import Session
 
 
@@ -36,12 +36,5 @@ def superres(session: Session, scale: str, self_ensemble: bool, weights: Path | 
       imgfx open a.jpg superres-fast --scale 2 save b.png
       imgfx open photos superres-fast --scale 4 save out
     """
-    from imgfx.alpha import enlarged_alpha, with_carried_colours
-
     loaded = session.load(MODELS[int(scale)], weights)
-
-    def apply(image: Image) -> Image:
-        pixels = loaded.restore(with_carried_colours(image), self_ensemble=self_ensemble)
-        return image.with_pixels(pixels, enlarged_alpha(image, loaded.spec.scale))
-
-    return apply
+    return partial(loaded.apply, self_ensemble=self_ensemble)

@@ -110,7 +110,7 @@ def test_it_is_installed_tested_and_used(sepia, tmp_path):
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.decode().splitlines() == [
         "filter sepia (imgfx-sepia)",
-        "23 checks: 21 ok, 2 skipped",
+        "24 checks: 21 ok, 3 skipped",
     ]
     cv2.imwrite(str(tmp_path / "a.jpg"), pixels(20, 30))
     ended = run_imgfx(["open", "a.jpg", "sepia", "save", "b.jpg"], cwd=tmp_path, **environment)

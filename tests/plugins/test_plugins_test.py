@@ -43,12 +43,12 @@ def test_what_is_amiss_is_shown_and_summed_up(run):
         ["stdout", "FAILED"],
     ]
     assert "prints 'working" in lines[2]
-    assert lines[-1] == "23 checks: 19 ok, 1 warning, 1 FAILED, 2 skipped"
+    assert lines[-1] == "24 checks: 19 ok, 1 warning, 1 FAILED, 3 skipped"
 
 
 def test_every_check_is_shown_on_demand(run):
     lines = run("imgfx-turned", "-v").out.decode().splitlines()
-    assert len(lines) == 25
+    assert len(lines) == 26
     assert "  finite        ok" in lines
 
 
@@ -80,7 +80,7 @@ def test_a_plugin_in_a_file_is_tested_too(imgfx, tmp_path):
     (folder / "own.py").write_text(RIGHT.replace('    print("working")\n', ""))
     ended = imgfx("--plugins-dir", folder, "plugins", "test", "turned")
     assert (ended.code, ended.err) == (0, ""), ended.out
-    assert ended.out.decode().splitlines()[-1] == "23 checks: 21 ok, 2 skipped"
+    assert ended.out.decode().splitlines()[-1] == "24 checks: 21 ok, 3 skipped"
 
 
 def test_all_that_a_stage_and_its_model_offer_is_tested(imgfx):

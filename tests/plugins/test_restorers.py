@@ -99,6 +99,19 @@ def test_enlarged_tiles_equal_whole(started, scale):
     assert np.abs(tiled - whole).max() <= 1e-5
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_strength_lies_between_interpolation_and_the_network(started, scale):
+    image = Image(noise(21, 30), depth="float32")
+    none, half, full = (
+        started("superres-rednet", "--scale", str(scale), "--strength", strength)(image).pixels
+        for strength in ("0", "0.5", "1")
+    )
+    enlarged = np.clip(resize(image.pixels, 21 * scale, 30 * scale), 0, 1)
+    np.testing.assert_allclose(none, enlarged, atol=1e-6)
+    assert np.abs(full - none).max() > 1e-3
+    np.testing.assert_allclose(half, (none + full) / 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_self_ensemble_restores_a_turned_image_as_it_does_the_image(started, name):
     image = Image(noise(48, 32), depth="float32")  # no padding, which is not turned along

@@ -147,12 +147,12 @@ def test_a_right_filter_passes_every_check(examined):
     assert statuses.pop("import") in ("pass", "warn")  # by the time that it took
     assert set(statuses.values()) == {"pass", "skip"}
     skipped = [check for check, result in results.items() if result.status == "skip"]
-    assert skipped == ["tiles", "parallel"]
+    assert skipped == ["edges", "tiles", "parallel"]
     assert failures(results.values()) == []
     assert list(results) == [
         "listing", "hooks", "import", "deprecations", "help", "start", "images", "dtype", "finite",
-        "range", "rounding", "depth", "repeat", "alpha", "metadata", "name", "gray", "input",
-        "tiles", "parallel", "process", "stdout", "pipe",
+        "range", "rounding", "depth", "repeat", "alpha", "edges", "metadata", "name", "gray",
+        "input", "tiles", "parallel", "process", "stdout", "pipe",
     ]  # fmt: skip
 
 
@@ -206,6 +206,28 @@ def test_what_may_be_meant_so_is_a_warning(examined, failed, source, check):
     assert results[check].status == "warn"
     assert results[check].reason
     assert {c for c, result in results.items() if result.status == "warn"} == {check}
+
+
+ENLARGED = (
+    "from imgfx.api import enlarged_alpha, resize, with_carried_colours",
+    "shown = GIVEN",
+    "height, width = 2 * image.height, 2 * image.width",
+    "pixels = np.clip(resize(shown.pixels, height, width), 0, 1)",
+    "return image.with_pixels(pixels, enlarged_alpha(image, 2))",
+)
+
+
+def test_hidden_colours_in_the_edges_of_an_enlarged_image_are_found_out(examined, failed):
+    leaking = body(*ENLARGED).replace("GIVEN", "image")
+    results = examined(leaking)
+    assert failed(results) == {"edges"}
+    assert "get into visible edges, by 0." in results["edges"].reason
+
+
+def test_an_enlarged_image_with_carried_colours_is_right(examined, failed):
+    results = examined(body(*ENLARGED).replace("GIVEN", "with_carried_colours(image)"))
+    assert failed(results) == set()
+    assert results["edges"].status == "pass"
 
 
 def test_a_seed_makes_noise_repeatable(examined, failed):

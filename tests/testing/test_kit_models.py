@@ -134,6 +134,54 @@ def test_a_small_halo_shows_in_the_stage_s_tiles(examined, failed):
     assert results["start"].reason == "tried with untrained weights of wrong"
 
 
+BY_HAND = '''
+from imgfx.api import enlarged_alpha, learned_filter
+
+
+@learned_filter("wrong")
+def by_hand(session):
+    """Blur with a network."""
+    loaded = session.load(MODEL)
+
+    def apply(image):
+        pixels = loaded.restore(image, ENLARGE)
+        return image.with_pixels(pixels, enlarged_alpha(image, SCALE))
+
+    return apply
+'''
+
+
+def by_hand(enlarge="", scale=1):
+    """The stage written with `restore`, as it once stood in the documentation."""
+    stage = BY_HAND.replace("ENLARGE", enlarge).replace("SCALE", str(scale))
+    return network().replace('[model_filter("wrong", MODEL)]', "[by_hand]") + stage
+
+
+@pytest.mark.parametrize(("source", "status"), [
+    (by_hand("enlarge=2", 2), "fail"), (by_hand(), "warn"), (network(), "pass"),
+])  # fmt: skip
+def test_hidden_colours_that_a_network_mixes_into_edges_are_found_out(examined, source, status):
+    results = examined(source)
+    assert results["edges"].status == status
+    assert {result.check for result in results.values() if result.status == "fail"} <= {"edges"}
+
+
+BRIGHTER = network(forward="return self.layers(x) + 0.4")
+
+
+def test_a_network_that_changes_the_brightness_says_so_in_its_spec(examined):
+    wrong = examined(BRIGHTER, kind="models")
+    assert wrong["output"].status == "warn"
+    assert "keeps_mean=False" in wrong["output"].reason
+
+
+def test_a_network_may_be_meant_to_change_the_brightness(examined, failed):
+    right = BRIGHTER.replace("halo=2", "halo=2, keeps_mean=False")
+    results = examined(right, kind="models")
+    assert failed(results) == set()
+    assert results["output"].status == "pass"
+
+
 def test_weights_that_do_not_fit_are_found_out(examined, failed, tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(b"no weights")

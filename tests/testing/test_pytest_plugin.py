@@ -63,7 +63,7 @@ def test_each_check_is_a_test(pytest_run):
     assert "test_own.py::test_fixtures PASSED" in text
     assert "imgfx filter turned::range PASSED" in text
     assert "imgfx filter turned::tiles SKIPPED (runs no network)" in text
-    assert "22 passed, 2 skipped" in lines[-1]
+    assert "22 passed, 3 skipped" in lines[-1]
     assert "name imgfx in the package's dependencies" in text  # a warning, in the summary
 
 
@@ -80,7 +80,7 @@ def test_a_failure_is_one_line_of_what_to_do(pytest_run):
 
 def test_checks_are_chosen_as_tests_are(pytest_run):
     code, lines = pytest_run("-q", "--imgfx", "turned", "-k", "range or finite")
-    assert (code, lines[-1].split(" in ")[0]) == (0, "2 passed, 22 deselected")
+    assert (code, lines[-1].split(" in ")[0]) == (0, "2 passed, 23 deselected")
 
 
 def test_an_unknown_name_ends_the_run(pytest_run):

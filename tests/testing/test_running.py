@@ -109,6 +109,18 @@ def test_a_process_takes_plugins_of_a_folder(tmp_path):
     np.testing.assert_array_equal(decode(ended.out, "x").pixels, 255 - image.pixels)
 
 
+def test_a_process_elsewhere_finds_the_folder_of_plugins_that_the_environment_names(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine" / "part_negative.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMGFX_PLUGINS_DIR", "mine")
+    ended = run("part-negative", "--help", cwd=tmp_path / "elsewhere")
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_a_process_does_not_import_from_its_working_folder(tmp_path):
     (tmp_path / "click.py").write_text("raise SystemExit('wrong')")
     assert run("--version", cwd=tmp_path).code == 0

@@ -69,16 +69,33 @@ def test_a_missing_folder_is_named(tmp_path):
         load_photos([tmp_path / "nowhere"])
 
 
-def test_photos_of_any_kind_become_rgb_of_8_bits(tmp_path):
+def test_photos_of_any_kind_become_rgb_of_8_bits(tmp_path, capsys):
     gray16 = pixels(20, 24, 1, "uint16")
     write_image(tmp_path / "gray16.png", Image(gray16, depth="uint16"))
-    alpha = np.zeros((20, 24), np.uint8)
-    write_image(tmp_path / "rgba.png", Image(pixels(20, 24), alpha))
+    opaque = np.full((20, 24), 255, np.uint8)
+    write_image(tmp_path / "rgba.png", Image(pixels(20, 24), opaque))
     photos = {Path(path).name: photo for path, photo in load_photos([tmp_path]).items()}
     assert {(p.shape, p.dtype.name) for p in photos.values()} == {((20, 24, 3), "uint8")}
     np.testing.assert_array_equal(photos["rgba.png"], pixels(20, 24))
     expected = np.rint(gray16.astype(np.float64) * 255 / 65535)
     np.testing.assert_array_equal(photos["gray16.png"], np.repeat(expected, 3, axis=2))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_lies_below_transparent_pixels_is_not_learned(tmp_path, capsys):
+    alpha = np.full((20, 24), 255, np.uint8)
+    alpha[:5], alpha[5] = 0, 51
+    shown = pixels(20, 24)
+    for name, hidden in (("black.png", 0), ("white.png", 255)):
+        write_image(tmp_path / name, Image(np.where(alpha[..., None] > 0, shown, hidden), alpha))
+    write_image(tmp_path / "plain.png", Image(shown))
+    photos = {Path(path).name: photo for path, photo in load_photos([tmp_path]).items()}
+    for name in ("black.png", "white.png"):
+        assert set(np.unique(photos[name][:5])) == {128}
+        np.testing.assert_allclose(photos[name][5], 0.2 * shown[5] + 0.8 * 127.5, atol=0.51)
+        np.testing.assert_array_equal(photos[name][6:], shown[6:])
+    said = capsys.readouterr().err
+    assert said == "imgfx: 2 images have transparent pixels; they are learned from on gray\n"
 
 
 def test_damaged_files_are_reported_and_left_out(shelf, capsys):

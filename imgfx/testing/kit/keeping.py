@@ -5,9 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from imgfx.image import Image
+from imgfx.testing.kit import filters
 from imgfx.testing.kit.complaints import all_of, blamed, pair_of, told
-from imgfx.testing.kit.findings import Check, Finding, failed, passed, warned
+from imgfx.testing.kit.findings import (
+    Check,
+    Finding,
+    NotReadyError,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from imgfx.testing.kit.trials import FilterSubject
+
+_LEAK = 0.03
+"""Of hidden colours in visible pixels: dark fringes of enlarged pictures have 0.1 and more."""
 
 
 def alpha(subject: FilterSubject) -> Finding:
@@ -37,6 +49,28 @@ def _changes_alpha(given: Image, result: Image) -> bool:
     if before.shape == after.shape:
         return not np.allclose(before, after, atol=1e-6)
     return abs(float(before.mean()) - float(after.mean())) > 0.05
+
+
+def edges(subject: FilterSubject) -> Finding:
+    """What nobody sees does not get into visible edges, where networks run or images grow."""
+    found = subject.evidence
+    on_black, on_white = (trial.result for trial in found.hidden)
+    if on_black is None or on_white is None:
+        raise NotReadyError("no image with hidden pixels came back")
+    grows = on_black.pixels.shape[:2] != found.hidden[0].given.pixels.shape[:2]
+    if not grows and not found.margins:
+        return skipped("runs no network, and the size stays")
+    if filters.repeat(subject).status != "pass":
+        raise NotReadyError("what it makes is not the same each time")
+    if on_black.alpha is None or on_black.pixels.shape != on_white.pixels.shape:
+        raise NotReadyError("alpha is lost, or the size is not the same each time")
+    shown = Image(on_black.alpha[..., None]).floats
+    leak = float((np.abs(on_black.floats - on_white.floats) * shown).max())
+    if leak <= _LEAK:
+        return passed(f"to {leak:.1g}")
+    trouble = f"colours below fully transparent pixels get into visible edges, by {leak:.2g}: "
+    advice = "use LoadedModel.apply, or work on imgfx.api.with_carried_colours(image)"
+    return (failed if grows else warned)(trouble + advice)
 
 
 def metadata(subject: FilterSubject) -> Finding:
@@ -83,6 +117,7 @@ def input_(subject: FilterSubject) -> Finding:
 
 CHECKS = [
     Check("alpha", alpha),
+    Check("edges", edges),
     Check("metadata", metadata),
     Check("name", name),
     Check("gray", gray),

@@ -159,11 +159,16 @@ def _out_of_range(subject: ModelSubject, found: torch.Tensor) -> str:
     if subject.spec.latent:
         off = low < -_BEYOND or high > 1 + _BEYOND
         return f"answers {low:.2g} to {high:.2g}; images are in [0, 1]" if off else ""
-    if found.ndim != 4:
+    if found.ndim != 4 or not subject.spec.keeps_mean:
         return ""
     inputs = torch.from_numpy(gate.probes(subject.spec))[:, : subject.spec.channels]
     shift = float((found.mean(dim=(1, 2, 3)) - inputs.mean(dim=(1, 2, 3))).abs().max())
-    return f"shifts the mean of an image by {shift:.2g}; is it in [0, 1]?" if shift > _SHIFT else ""
+    if shift <= _SHIFT:
+        return ""
+    return (
+        f"shifts the mean of an image by {shift:.2g}; is it in [0, 1]? Where that is meant so, say "
+        "keeps_mean=False in the spec"
+    )
 
 
 def _same_each_time(subject: ModelSubject) -> bool:

@@ -18,7 +18,7 @@ from imgfx.stage import Apply
 from imgfx.testing.kit.findings import NotReadyError
 from imgfx.testing.kit.subjects import StageSubject
 from imgfx.testing.kit.untrained import TrialSession
-from imgfx.testing.samples import sample_images
+from imgfx.testing.samples import sample_image, sample_images
 
 _BLAMED = {"pixels are": "dtype", "depth is": "dtype", "alpha is": "alpha"}
 """How the messages of what `Image` refuses begin, and the check that is for it."""
@@ -45,6 +45,15 @@ def copied(image: Image) -> Image:
     """The image with arrays of its own."""
     alpha = None if image.alpha is None else image.alpha.copy()
     return replace(image, pixels=image.pixels.copy(), alpha=alpha)
+
+
+def with_edges(hidden: int) -> Image:
+    """A picture of 8 bits, opaque in the middle; around it nothing is seen, all of one value."""
+    image = sample_image(30, 36, alpha=True)
+    shown = np.zeros((30, 36), bool)
+    shown[9:21, 10:26] = True
+    pixels = np.where(shown[..., None], image.pixels, np.uint8(hidden))
+    return replace(image, pixels=pixels, alpha=np.where(shown, np.uint8(255), np.uint8(0)))
 
 
 def tried(apply: Apply, given: Image) -> Trial:
@@ -83,6 +92,8 @@ class Evidence:
     """The sample `rgb` once more, behind all others."""
     anew: Trial
     """The sample `rgb`, first in a filter that was started anew."""
+    hidden: tuple[Trial, Trial]
+    """A picture with an edge of alpha, on black pixels that nobody sees, and on white ones."""
     margins: Sequence[int]
     """Of the models that it runs: the border that a tile needs."""
     made: Sequence[Path]
@@ -140,11 +151,12 @@ class FilterSubject(StageSubject):
             apply: Apply = self.bound().start(opened)
             trials = {key: tried(apply, image) for key, image in samples.items()}
             again = tried(apply, samples["rgb"])
+            hidden = tried(apply, with_edges(0)), tried(apply, with_edges(255))
             anew = tried(self.bound().start(opened), samples["rgb"])
             margins = [loaded.spec.margin for loaded in opened.models]
             made = list(opened.made)
         told = tuple(dict.fromkeys(str(warning.message) for warning in caught))
-        return Evidence(trials, again, anew, margins, made, told)
+        return Evidence(trials, again, anew, hidden, margins, made, told)
 
     def warnings(self) -> Sequence[str]:
         """See `Subject`."""
