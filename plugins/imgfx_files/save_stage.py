@@ -19,7 +19,6 @@ from imgfx.errors import EncodeError, ImgfxError
 from imgfx.formats import FORMATS, Format, format_from_name, format_from_suffix, sniff
 from imgfx.hookspecs import hookimpl
 from imgfx.in_place import in_place_loss, is_same_file
-from imgfx.journal import outputs_noted, place_of
 from imgfx.stage import Item, Note, Sink, StageCommand, sink
 from imgfx_files.targets import (
     filled,
@@ -125,6 +124,7 @@ class FileSink:
     def _refuse_read_only(self, path: Path) -> None:
         """Of what an earlier run has made it is not known yet whether it will be made again."""
         from imgfx.files import read_only
+        from imgfx.journal import outputs_noted, place_of  # too slow for every start
 
         reason = read_only(path)
         if reason is None:
