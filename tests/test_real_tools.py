@@ -212,8 +212,8 @@ RECIPES = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "video.md").read_text(
 
 
 def test_the_page_on_video_has_its_recipes():
-    assert ["yuv4mpegpipe" in recipe for recipe in RECIPES] == [True, False, False]
-    assert ["image2pipe" in recipe for recipe in RECIPES] == [False, True, False]
+    assert ["yuv4mpegpipe" in recipe for recipe in RECIPES] == [True, True, False, False]
+    assert ["image2pipe" in recipe for recipe in RECIPES] == [False, False, True, False]
 
 
 def probed(path):
@@ -242,7 +242,8 @@ def first_frame(shell, name):
 
 @needs("ffmpeg", "ffprobe")
 @pytest.mark.parametrize(
-    ("recipe", "name", "rate"), [(0, "out.mp4", "30000/1001"), (1, "frames.mp4", "25/1")]
+    ("recipe", "name", "rate"),
+    [(0, "out.mp4", "30000/1001"), (1, "out.mp4", "25/1"), (2, "frames.mp4", "25/1")],
 )
 def test_the_documented_recipe_enlarges_a_video(shell, clip, tmp_path, recipe, name, rate):
     shell(RECIPES[recipe])
@@ -261,6 +262,6 @@ def test_the_documented_recipe_keeps_the_sound(shell, clip, tmp_path):
 @needs("ffmpeg", "ffprobe")
 def test_the_documented_files_are_read_and_written(shell, tmp_path):
     shell(f"{FFMPEG} -f lavfi -i testsrc=size=48x32:rate=10 -frames:v 3 -pix_fmt yuv420p clip.y4m")
-    shell(RECIPES[2])
+    shell(RECIPES[3])
     assert len(list((tmp_path / "frames").glob("clip_*.png"))) == 3
     assert probed(tmp_path / "again.y4m") == "48,32,25/1,3"

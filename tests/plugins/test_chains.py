@@ -390,7 +390,7 @@ def test_what_made_an_image_is_shown_and_saved(imgfx, folder):
     shown = imgfx("replay", "out.png", "--show").out.decode().splitlines()
     assert shown[0] == (
         "imgfx denoise-ae --strength 0.6 --sigma auto --weights denoise.safetensors "
-        "superres-rednet --scale 2 --weights superres.safetensors"
+        "superres-rednet --scale 2 --strength 1.0 --weights superres.safetensors"
     )
     found = json.loads(imgfx("replay", "out.png", "--show", "--json").out)
     assert [step["stage"] for step in found["runs"][0]["stages"]] == [
