@@ -213,7 +213,7 @@ def _wipe_thumbnail(blob: bytearray, order: str, first: int) -> None:
         if read_directory(bytes(blob), order, first) != read_directory(before, order, first):
             blob[:] = before  # it was not where it says: something else would have been lost
     place = first + 2 + 12 * len(raw_entries(blob, order, first))
-    if place + 4 <= len(blob):
+    if first >= 8 and place + 4 <= len(blob):
         struct.pack_into(order + "I", blob, place, 0)
 
 

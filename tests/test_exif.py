@@ -71,6 +71,12 @@ def test_a_turned_picture_is_written_upright(name):
     assert np.abs(written.astype(int) - image.pixels).max() <= (8 if name == "jpeg" else 0)
 
 
+@pytest.mark.parametrize("first", [0, 2, 7])
+def test_a_directory_that_would_lie_in_the_head_leaves_the_head_alone(first):
+    blob = b"II*\0" + first.to_bytes(4, "little") + bytes(40)
+    assert exif.normalised(blob, 10, 20, 6) == blob
+
+
 FACES = b"<mwg-rs:Regions><rdf:li>Ada</rdf:li></mwg-rs:Regions>"
 PACKET = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>%s</rdf:RDF></x:xmpmeta>' % FACES
 

@@ -25,7 +25,7 @@ def unpacked(data: bytes) -> bytes:
         data: a file whose header has at least 40 bytes.
 
     Raises:
-        DamagedError: it ends before its last row.
+        DamagedError: it ends before its last row, or its pixels begin within its header.
     """
     bits = _KINDS.get(struct.unpack_from("<HI", data, _BITS))
     if bits is None or len(data) < _COLOURS + 4:
@@ -33,6 +33,8 @@ def unpacked(data: bytes) -> bytes:
     (start,) = struct.unpack_from("<I", data, 10)
     width, height = struct.unpack_from("<ii", data, _WIDTH)
     head = bytearray(data[:start])
+    if len(head) < _COLOURS + 4:
+        raise DamagedError("damaged BMP: its pixels begin within its header")
     (colours,) = struct.unpack_from("<I", data, _COLOURS)
     struct.pack_into("<HII", head, _BITS, 8, 0, 0)
     struct.pack_into("<I", head, _COLOURS, colours or 1 << bits)

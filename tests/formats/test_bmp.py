@@ -326,6 +326,15 @@ def test_runs_that_end_too_early_are_refused():
             decode(data, "cut.bmp")
 
 
+@pytest.mark.parametrize("start", [0, 3, 37, 49])
+def test_runs_that_begin_in_the_header_are_refused(start):
+    body = b"\4\1\0\0" + b"\4\2\0\1"
+    data = bytearray(bmp_file(body, 4, 2, 8, compression=1, palette=PALETTE))
+    struct.pack_into("<I", data, 10, start)
+    with pytest.raises(DecodeError, match=r"odd\.bmp: "):
+        decode(bytes(data), "odd.bmp")
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=60), st.sampled_from([(8, 1), (4, 2)]), st.integers(1, 9))
 def test_no_runs_are_too_bad(body, kind, width):
