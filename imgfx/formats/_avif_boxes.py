@@ -109,7 +109,7 @@ def stored_items(data: bytes, start: int, stop: int) -> Iterator[Stored]:
     """What a box `iloc` says.
 
     Raises:
-        DamagedError: it is cut off.
+        DamagedError: it is cut off, or has pieces without a place.
     """
     numbers = Numbers(data, start, stop)
 
@@ -126,7 +126,11 @@ def stored_items(data: bytes, start: int, stop: int) -> Iterator[Stored]:
         numbers.take(2)
         base = field(base_size)
         extents = []
-        for _ in range(numbers.take(2)):
+        pieces = numbers.take(2)
+        if pieces > 1 and not (offset_size or length_size or (version and index_size)):
+            # They would cost no bytes, and so be any number.
+            raise DamagedError("damaged AVIF: pieces without a place")
+        for _ in range(pieces):
             numbers.take(index_size if version else 0)
             offset = field(offset_size)
             extents.append((offset, numbers.take(length_size)))

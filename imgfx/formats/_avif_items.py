@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from imgfx.formats._avif_boxes import Box, Numbers, boxes, stored_items
+from imgfx.formats._avif_boxes import Box, Numbers, Stored, boxes, stored_items
 from imgfx.formats._common import DamagedError
 
 _PICTURES = (b"av01", b"grid", b"iden", b"iovl", b"hvc1", b"avc1", b"vvc1", b"jpeg", b"unci")
@@ -83,13 +83,19 @@ class Items:
     def others(self, data: bytes) -> tuple[str, ...]:
         """A note on each other thing that belongs to the picture and is not read."""
         notes = [_GAIN_MAP] if _TONE_MAPPED in self.kinds.values() else []
-        for item in {item for kind, item, _ in self.links if kind == b"auxl"}:
-            found = (box for box in self.properties.get(item, ()) if box[0] == b"auxC")
-            for _, start, stop in found:
-                name = data[start + 4 : stop].partition(b"\0")[0]
-                if name not in _ALPHA:
-                    notes.append(_note_on(name))
+        aside = {item for kind, item, _ in self.links if kind == b"auxl"}
+        # Once each: thousands of items may share a long property.
+        owned = {box for item in aside for box in self.properties.get(item, ())}
+        for _, start, stop in sorted(box for box in owned if box[0] == b"auxC"):
+            name = data[start + 4 : stop].partition(b"\0")[0]
+            if name not in _ALPHA:
+                notes.append(_note_on(name))
         return tuple(dict.fromkeys(notes))
+
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is XMP, if only of another picture."""
+        return _XMP in self.types.values()
 
     def packet(self, data: bytes) -> bytes | None:
         """The XMP packet of the shown picture, as it is stored."""
@@ -115,13 +121,24 @@ class Items:
         if self.places is None or not wanted:
             return None
         for stored in stored_items(data, *self.places[1:]):
-            # Many pieces that share bytes would be gigabytes; writers need no more than one.
-            if stored.item in wanted and len(stored.extents) == 1:
-                if stored.in_file:
-                    return b"".join(stored.pieces(data))
-                if stored.in_meta:
-                    return b"".join(stored.pieces(data, *self.inside))
+            if stored.item in wanted and (stored.in_file or stored.in_meta):
+                return _joined(stored, data, (0, len(data)) if stored.in_file else self.inside)
         return None
+
+
+def _joined(stored: Stored, data: bytes, span: tuple[int, int]) -> bytes:
+    """The pieces of an item, one behind the other.
+
+    Raises:
+        DamagedError: they share bytes, and would be gigabytes.
+    """
+    parts, room = [], len(data)
+    for part in stored.pieces(data, *span):
+        room -= len(part)
+        if room < 0:
+            raise DamagedError("damaged AVIF: its pieces overlap")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _note_on(name: bytes) -> str:

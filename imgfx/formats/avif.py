@@ -92,7 +92,7 @@ def inspect(data: bytes) -> Inspection:
             frames = max(frames, *struct.unpack_from(">I", data, start + 8))
     colour = _told(*told) if told and not icc else ()
     exif, damaged = items.exif(data)
-    xmp = items.packet(data) or _packet(data)
+    xmp = items.packet(data) or (None if items.has_packet else _packet(data))
     metadata = Metadata(exif, xmp, icc, colour=colour)
     width, height = _shown_size(data, items)
     turn = _ORIENTATIONS[angle, mirror]

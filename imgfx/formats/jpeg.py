@@ -144,7 +144,9 @@ class _Found:
             xmp = _EXTENSION.sub(b"", xmp)
             notes.append("its extended XMP is left out")
         icc = b"".join(self.profile[number] for number in sorted(self.profile)) or None
-        resources = dict(_resources(b"".join(self.resources)))
+        resources: dict[int, bytes] = {}
+        for number, content in _resources(b"".join(self.resources)):
+            resources.setdefault(number, content)
         record = resources.get(_RECORD) or None
         return Metadata(self.exif, xmp, icc, self.dpi, iptc=record, texts=kept), [
             *notes, *note_on_shape(*self.shape), *_lost(resources),

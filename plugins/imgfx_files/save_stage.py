@@ -165,12 +165,12 @@ class FileSink:
         """
         path = self._path(item, index)
         reason = in_place_loss(path, item.path, image.unread)
-        if (
-            reason is None
-            and (told := self._misnamed(path, item))
-            and is_same_file(path, item.path)
-        ):
-            reason = f"{path}: {told}; rename it, or choose another target"
+        if reason is None and is_same_file(path, item.path):
+            told = self._misnamed(path, item)
+            if told is not None:
+                reason = f"{path}: {told}; rename it, or choose another target"
+            elif path.suffix.lower() == ".pgm" and not image.is_gray:
+                reason = f"{path}: it has colours, and a .pgm holds gray; choose another target"
         if reason is not None:
             raise EncodeError(reason)
 

@@ -27,6 +27,9 @@ from support_avif import Item, avif_file, box, coded, full
 
 from imgfx.errors import DecodeError, EncodeError
 from imgfx.files import decode, encode
+from imgfx.formats._avif_boxes import Field, Stored, stored_items
+from imgfx.formats._avif_items import _joined
+from imgfx.formats._common import DamagedError
 from imgfx.formats.avif import inspect
 from imgfx.image import Image, Metadata
 
@@ -301,3 +304,29 @@ def test_an_impossible_size_is_refused():
 def test_a_file_without_a_picture_is_refused(data):
     with pytest.raises(DecodeError, match=r"^bare\.avif: "):
         decode(data, "bare.avif")
+
+
+def test_pieces_are_joined_and_refused_where_they_share_bytes():
+    def stored(*extents):
+        places = tuple((Field(offset, 0, 4), length) for offset, length in extents)
+        return Stored(1, in_file=True, in_meta=False, base=Field(0, 0, 4), extents=places)
+
+    data = b"0123456789"
+    assert _joined(stored((2, 2), (6, 2)), data, (0, 10)) == b"2367"
+    with pytest.raises(DamagedError, match="overlap"):
+        _joined(stored(*20 * [(2, 8)]), data, (0, 10))
+
+
+def test_pieces_that_cost_no_bytes_are_refused():
+    listed = struct.pack(">IHHHHH", 0, 0, 1, 1, 0, 65535)
+    with pytest.raises(DamagedError, match="pieces without a place"):
+        list(stored_items(listed, 0, len(listed)))
+
+
+def test_the_xmp_of_another_picture_is_not_the_shown_ones():
+    picture = coded(pixels(16, 24))
+    other = Item(b"av01", picture.content, picture.properties)
+    packet = b"<x:xmpmeta>of the other</x:xmpmeta>"
+    links, mime = ((b"cdsc", (2,)),), b"application/rdf+xml"
+    data = avif_file(picture, other, Item(b"mime", packet, links=links, mime=mime))
+    assert decode(data, "a.avif").metadata.xmp is None

@@ -500,3 +500,13 @@ def test_kinds_that_are_not_read_are_named():
     data[place + 1] = 0xF7
     with pytest.raises(DecodeError, match="a JPEG-LS image is not supported; convert"):
         decode(bytes(data), "lossless.jpg")
+
+
+def test_the_first_of_two_records_of_iptc_is_kept():
+    def resource(content):
+        return b"8BIM" + struct.pack(">HHI", 0x0404, 0, len(content)) + content
+
+    body = b"Photoshop 3.0\0" + resource(b"FIRST!") + resource(b"")
+    plain = pillow_file(pixels(8, 8), "JPEG")
+    data = plain[:2] + b"\xff\xed" + struct.pack(">H", len(body) + 2) + body + plain[2:]
+    assert decode(data, "a.jpg").metadata.iptc == b"FIRST!"

@@ -566,3 +566,12 @@ def test_a_pgm_becomes_gray_and_a_pbm_is_refused(imgfx):
     Path("c.pbm").write_bytes(b"P1\n2 1\n0 1\n")
     assert imgfx("open", "c.pbm", "save", "out/").code == 0
     assert Path("out/c.pgm").read_bytes() == b"P5\n2 1\n255\n\xff\x00"
+
+
+def test_a_pgm_with_colours_is_not_made_gray_in_its_own_place(imgfx):
+    data = b"P6\n2 1\n255\n" + bytes(range(6))
+    Path("k.pgm").write_bytes(data)
+    ended = imgfx("open", "k.pgm", "save", "k.pgm", "--overwrite")
+    assert ended.code == 1
+    assert "k.pgm: it has colours, and a .pgm holds gray; choose another target" in ended.err
+    assert Path("k.pgm").read_bytes() == data
