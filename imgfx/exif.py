@@ -14,7 +14,6 @@ from imgfx.directories import (
     EXIF,
     INTEGERS,
     SIZES,
-    SUB_DIRECTORIES,
     Directory,
     Entry,
     blob_from_directory,
@@ -24,35 +23,8 @@ from imgfx.directories import (
     number,
     raw_entries,
     read_directory,
-    write_directory,
 )
 from imgfx.xmp import without_regions
-
-__all__ = [
-    "INTEGERS",
-    "ORIENTATION",
-    "PIXEL_HEIGHT",
-    "PIXEL_WIDTH",
-    "SUB_DIRECTORIES",
-    "Directory",
-    "Entry",
-    "blob_from_directory",
-    "byte_order",
-    "first_offset",
-    "has_maker_notes",
-    "next_offset",
-    "normalised",
-    "normalised_xmp",
-    "number",
-    "orientation",
-    "read_directory",
-    "resolution",
-    "resolution_entries",
-    "resolution_of",
-    "take_maker_notes",
-    "with_resolution",
-    "write_directory",
-]
 
 ORIENTATION = 0x0112
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003

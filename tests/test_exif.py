@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from reference import exif_blob, image_of, known, passed_through, pillow_file, pillow_pixels, suite
 from support import pixels
 
-from imgfx import exif
+from imgfx import directories, exif
 from imgfx.files import decode, encode, read_image
 from imgfx.image import Metadata
 
@@ -141,25 +141,32 @@ def test_the_size_in_exif_follows_the_written_image():
 
 def test_the_thumbnail_is_cut_off():
     blob = blob_of([(exif.ORIENTATION, 3, 1, 6)], link=26) + blob_of([(0x0201, 4, 1, 99)])[8:]
-    assert exif.next_offset(blob, "<", 8) == 26
-    assert exif.next_offset(exif.normalised(blob, 4, 3), "<", 8) == 0
+    assert directories.next_offset(blob, "<", 8) == 26
+    assert directories.next_offset(exif.normalised(blob, 4, 3), "<", 8) == 0
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_normalising_changes_only_what_it_must(order):
     magic = b"II*\0" if order == "<" else b"MM\0*"
     short = struct.pack(order + "H", 6) + b"\0\0"
-    directory = exif.Directory(
-        {exif.ORIENTATION: exif.Entry(3, 1, short[:2]), 0x010F: exif.Entry(2, 6, b"Maker\0")},
-        {EXIF: exif.Directory({WIDTH: exif.Entry(4, 1, struct.pack(order + "I", 7))})},
+    directory = directories.Directory(
+        {
+            exif.ORIENTATION: directories.Entry(3, 1, short[:2]),
+            0x010F: directories.Entry(2, 6, b"Maker\0"),
+        },
+        {
+            EXIF: directories.Directory(
+                {WIDTH: directories.Entry(4, 1, struct.pack(order + "I", 7))}
+            )
+        },
     )
-    blob = exif.blob_from_directory(directory, order)
+    blob = directories.blob_from_directory(directory, order)
     assert blob.startswith(magic)
     assert exif.orientation(blob) == 6
-    found = exif.read_directory(exif.normalised(blob, 30, 20), order, 8)
-    assert exif.number(found.entries[exif.ORIENTATION], order) == 1
-    assert found.entries[0x010F] == exif.Entry(2, 6, b"Maker\0")
-    assert exif.number(found.children[EXIF].entries[WIDTH], order) == 30
+    found = directories.read_directory(exif.normalised(blob, 30, 20), order, 8)
+    assert directories.number(found.entries[exif.ORIENTATION], order) == 1
+    assert found.entries[0x010F] == directories.Entry(2, 6, b"Maker\0")
+    assert directories.number(found.children[EXIF].entries[WIDTH], order) == 30
 
 
 @pytest.mark.parametrize(("kind", "count"), [(1, 1), (1, 4), (3, 2), (3, 3), (4, 1), (8, 1)])
@@ -167,8 +174,8 @@ def test_normalising_changes_only_what_it_must(order):
 def test_a_picture_with_an_odd_orientation_is_turned_once(kind, count, order):
     code = {1: "B", 3: "H", 4: "I", 8: "h"}[kind]
     value = struct.pack(f"{order}{count}{code}", 6, *[0] * (count - 1))
-    entry = exif.Entry(kind, count, value)
-    blob = exif.blob_from_directory(exif.Directory({exif.ORIENTATION: entry}), order)
+    entry = directories.Entry(kind, count, value)
+    blob = directories.blob_from_directory(directories.Directory({exif.ORIENTATION: entry}), order)
     image = decode(pillow_file(QUARTERS, "JPEG", exif=b"Exif\0\0" + blob), "odd.jpg")
     assert image.pixels.shape == (40, 24, 3)
     again, _ = passed_through(image, "jpeg", quality=95)
@@ -178,13 +185,13 @@ def test_a_picture_with_an_odd_orientation_is_turned_once(kind, count, order):
 
 def test_an_orientation_that_lies_outside_breaks_nothing():
     blob = blob_of([(exif.ORIENTATION, 3, 3, 0)])
-    assert exif.byte_order(exif.normalised(blob, 4, 3)) == "<"
+    assert directories.byte_order(exif.normalised(blob, 4, 3)) == "<"
 
 
 def test_a_size_too_large_for_its_field_is_capped():
     blob = blob_of([(WIDTH, 3, 1, 5)])
-    found = exif.read_directory(exif.normalised(blob, 100_000, 1), "<", 8)
-    assert exif.number(found.entries[WIDTH], "<") == 0xFFFF
+    found = directories.read_directory(exif.normalised(blob, 100_000, 1), "<", 8)
+    assert directories.number(found.entries[WIDTH], "<") == 0xFFFF
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,7 @@ def test_what_is_no_structure_has_no_orientation_and_is_kept(blob):
 
 def test_entries_that_point_outside_are_left_out():
     blob = blob_of([(0x010F, 2, 100, 4000), (exif.ORIENTATION, 3, 1, 8)])
-    assert list(exif.read_directory(blob, "<", 8).entries) == [exif.ORIENTATION]
+    assert list(directories.read_directory(blob, "<", 8).entries) == [exif.ORIENTATION]
 
 
 def test_a_directory_of_links_to_itself_ends():
@@ -209,20 +216,21 @@ def test_a_directory_of_links_to_itself_ends():
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_directories_survive_writing(order):
-    inner = exif.Directory({0xA001: exif.Entry(3, 1, b"\0\1")})
-    outer = exif.Directory(
-        {0x010F: exif.Entry(2, 3, b"ab\0"), 0x9C9B: exif.Entry(1, 7, b"1234567")}, {EXIF: inner}
+    inner = directories.Directory({0xA001: directories.Entry(3, 1, b"\0\1")})
+    outer = directories.Directory(
+        {0x010F: directories.Entry(2, 3, b"ab\0"), 0x9C9B: directories.Entry(1, 7, b"1234567")},
+        {EXIF: inner},
     )
-    blob = exif.blob_from_directory(outer, order)
-    found = exif.read_directory(blob, order, exif.first_offset(blob, order))
+    blob = directories.blob_from_directory(outer, order)
+    found = directories.read_directory(blob, order, directories.first_offset(blob, order))
     assert found.entries == outer.entries
     assert found.children[EXIF].entries == inner.entries
 
 
 def test_pillow_reads_what_is_written():
     blob = exif_blob(3)
-    order = exif.byte_order(blob)
-    again = exif.blob_from_directory(exif.read_directory(blob, order, 8), order)
+    order = directories.byte_order(blob)
+    again = directories.blob_from_directory(directories.read_directory(blob, order, 8), order)
     found = Pillow.Exif()
     found.load(again)
     assert (found[0x010F], found[exif.ORIENTATION]) == ("imgfx tests", 3)
@@ -243,9 +251,11 @@ def test_no_damage_is_too_bad(data):
     blob = bytearray(exif_blob(6))
     for _ in range(data.draw(st.integers(1, 4))):
         blob[data.draw(st.integers(8, len(blob) - 1))] = data.draw(st.integers(0, 255))
-    order = exif.byte_order(bytes(blob))
-    again = exif.blob_from_directory(exif.read_directory(bytes(blob), order, 8), order)
-    assert exif.byte_order(again) == order
+    order = directories.byte_order(bytes(blob))
+    again = directories.blob_from_directory(
+        directories.read_directory(bytes(blob), order, 8), order
+    )
+    assert directories.byte_order(again) == order
     assert len(exif.normalised(bytes(blob), 4, 3)) == len(blob)
 
 
@@ -281,17 +291,17 @@ def test_entries_that_share_their_bytes_do_not_grow_without_bound():
     size = 10 + 12 * number + 4
     entries = b"".join(struct.pack("<HHII", tag, 7, size, 0) for tag in range(number))
     blob = struct.pack("<2sHIH", b"II", 42, 8, number) + entries + bytes(4)
-    found = exif.read_directory(blob, "<", 8)
+    found = directories.read_directory(blob, "<", 8)
     assert sum(len(entry.value) for entry in found.entries.values()) <= 2 * len(blob)
 
 
 def with_maker_notes():
     """A camera's EXIF: a maker, an exposure and notes of its own."""
-    notes = exif.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
-    exposure = exif.Entry(5, 1, struct.pack("<II", 1, 60))
-    own = exif.Directory({0x829A: exposure, 0x927C: notes})
-    return exif.blob_from_directory(
-        exif.Directory({0x010F: exif.Entry(2, 6, b"Maker\0")}, {0x8769: own}), "<"
+    notes = directories.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
+    exposure = directories.Entry(5, 1, struct.pack("<II", 1, 60))
+    own = directories.Directory({0x829A: exposure, 0x927C: notes})
+    return directories.blob_from_directory(
+        directories.Directory({0x010F: directories.Entry(2, 6, b"Maker\0")}, {0x8769: own}), "<"
     )
 
 
@@ -317,22 +327,22 @@ SUBJECT, SUBJECT_PLACE = 0x9214, 0xA214
 
 def shorts(*values):
     """An entry of such numbers."""
-    return exif.Entry(3, len(values), struct.pack(f"<{len(values)}H", *values))
+    return directories.Entry(3, len(values), struct.pack(f"<{len(values)}H", *values))
 
 
 def camera_blob(orientation=1, size=(40, 24), **more):
     """Of a photograph of this stored size: `own` are more entries of the Exif directory."""
-    wide, high = (exif.Entry(4, 1, struct.pack("<I", value)) for value in size)
-    inner = exif.Directory({WIDTH: wide, HEIGHT: high, **more.get("own", {})})
+    wide, high = (directories.Entry(4, 1, struct.pack("<I", value)) for value in size)
+    inner = directories.Directory({WIDTH: wide, HEIGHT: high, **more.get("own", {})})
     first = {exif.ORIENTATION: shorts(orientation), 0x0100: wide, 0x0101: high}
-    return exif.blob_from_directory(
-        exif.Directory({**first, **more.get("first", {})}, {EXIF: inner}), "<"
+    return directories.blob_from_directory(
+        directories.Directory({**first, **more.get("first", {})}, {EXIF: inner}), "<"
     )
 
 
 def inner_values(blob, tag):
     """What an entry of the Exif directory holds; None where there is none."""
-    entry = exif.read_directory(blob, "<", 8).children[EXIF].entries.get(tag)
+    entry = directories.read_directory(blob, "<", 8).children[EXIF].entries.get(tag)
     return entry and struct.unpack(f"<{entry.count}H", entry.value)
 
 
@@ -358,15 +368,15 @@ def test_the_subject_s_place_grows_with_the_picture():
 
 @pytest.mark.parametrize("size", [(40, 20), (24, 40)])
 def test_a_subject_of_a_picture_of_another_shape_is_left_out_and_nothing_moves(size):
-    notes = exif.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
+    notes = directories.Entry(7, 8, b"\1\2\3\4\5\6\7\x08")
     own = {SUBJECT: shorts(31, 5, 8, 2), 0x927C: notes, SUBJECT_PLACE: shorts(31, 5)}
-    blob = camera_blob(own={**own, 0xA420: exif.Entry(2, 5, b"name\0")})
+    blob = camera_blob(own={**own, 0xA420: directories.Entry(2, 5, b"name\0")})
     found = exif.normalised(blob, *size)
     assert found.index(notes.value) == blob.index(notes.value)
-    inner = exif.read_directory(found, "<", 8).children[EXIF].entries
+    inner = directories.read_directory(found, "<", 8).children[EXIF].entries
     assert sorted(inner) == [0x927C, WIDTH, HEIGHT, 0xA420]
     assert inner[0xA420].value == b"name\0"
-    assert exif.number(inner[WIDTH], "<") == size[0]
+    assert directories.number(inner[WIDTH], "<") == size[0]
 
 
 def test_a_turn_that_the_container_states_goes_for_that_of_the_blob():
@@ -376,21 +386,21 @@ def test_a_turn_that_the_container_states_goes_for_that_of_the_blob():
 
 
 def test_a_subject_without_the_picture_s_size_is_left_out():
-    inner = exif.Directory({SUBJECT_PLACE: shorts(31, 5)})
-    blob = exif.blob_from_directory(exif.Directory(children={EXIF: inner}), "<")
+    inner = directories.Directory({SUBJECT_PLACE: shorts(31, 5)})
+    blob = directories.blob_from_directory(directories.Directory(children={EXIF: inner}), "<")
     assert inner_values(exif.normalised(blob, 40, 24), SUBJECT_PLACE) is None
 
 
 def test_the_sizes_of_the_first_directory_follow_the_picture():
-    found = exif.read_directory(exif.normalised(camera_blob(6), 24, 40), "<", 8)
-    assert [exif.number(found.entries[tag], "<") for tag in (0x0100, 0x0101)] == [24, 40]
+    found = directories.read_directory(exif.normalised(camera_blob(6), 24, 40), "<", 8)
+    assert [directories.number(found.entries[tag], "<") for tag in (0x0100, 0x0101)] == [24, 40]
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp", "tiff", "avif"])
 @pytest.mark.parametrize(("orientation", "dpi"), [(3, (300, 150)), (6, (150, 300))])
 def test_a_resolution_of_two_numbers_is_turned_everywhere(name, orientation, dpi):
     """EXIF, and what a container says itself, tell the same."""
-    ratios = [exif.Entry(5, 1, struct.pack("<II", value, 1)) for value in (300, 150)]
+    ratios = [directories.Entry(5, 1, struct.pack("<II", value, 1)) for value in (300, 150)]
     first = {0x011A: ratios[0], 0x011B: ratios[1], 0x0128: shorts(2)}
     file = pillow_file(QUARTERS, "JPEG", exif=b"Exif\0\0" + camera_blob(orientation, first=first))
     image = decode(file, "a.jpg")
@@ -404,7 +414,7 @@ def test_a_resolution_of_two_numbers_is_turned_everywhere(name, orientation, dpi
 
 def with_thumbnail(where, length, content=b"\xff\xd8 the picture before"):
     """A blob whose second directory says where in it a thumbnail is; 0 is behind all else."""
-    blob = camera_blob(6, first={0x010F: exif.Entry(2, 6, b"Maker\0")})
+    blob = camera_blob(6, first={0x010F: directories.Entry(2, 6, b"Maker\0")})
     start = len(blob)
     rows = struct.pack("<HHIIHHII", 0x0201, 4, 1, where or start + 30, 0x0202, 4, 1, length)
     blob += struct.pack("<H", 2) + rows + bytes(4) + content
@@ -416,10 +426,10 @@ def with_thumbnail(where, length, content=b"\xff\xd8 the picture before"):
 def test_the_thumbnail_s_bytes_are_wiped(length):
     blob = with_thumbnail(0, length)
     found = exif.normalised(blob, 24, 40)
-    assert exif.next_offset(found, "<", 8) == 0
+    assert directories.next_offset(found, "<", 8) == 0
     assert b"picture before" not in found
     assert len(found) == len(blob)
-    assert exif.read_directory(found, "<", 8) == exif.read_directory(
+    assert directories.read_directory(found, "<", 8) == directories.read_directory(
         exif.normalised(blob[: blob.index(b"\xff\xd8")], 24, 40), "<", 8
     )
 
@@ -427,8 +437,8 @@ def test_the_thumbnail_s_bytes_are_wiped(length):
 def test_a_thumbnail_that_is_said_to_be_where_values_are_wipes_none():
     blob = with_thumbnail(with_thumbnail(0, 1).index(b"Maker"), 4)
     found = exif.normalised(blob, 24, 40)
-    assert exif.read_directory(found, "<", 8).entries[0x010F].value == b"Maker\0"
-    assert exif.next_offset(found, "<", 8) == 0
+    assert directories.read_directory(found, "<", 8).entries[0x010F].value == b"Maker\0"
+    assert directories.next_offset(found, "<", 8) == 0
 
 
 def test_no_thumbnail_stays_in_a_photograph_that_is_written():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from imgfx.exif import Directory, Entry, byte_order, first_offset, number, read_directory
+from imgfx.directories import Directory, Entry, byte_order, first_offset, number, read_directory
 from imgfx.formats._common import DamagedError
 
 WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6

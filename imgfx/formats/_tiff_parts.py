@@ -17,7 +17,7 @@ from itertools import islice
 
 import numpy as np
 
-from imgfx.exif import Entry, number, write_directory
+from imgfx.directories import Entry, number, write_directory
 from imgfx.formats._common import DamagedError
 from imgfx.formats._tiff_layout import (
     COMPRESSION,
@@ -181,6 +181,8 @@ def without_tiles(data: bytes) -> bytes:
     """
     order, _, directory = first_directory(data)
     entries = directory.entries
+    if not any(tag in entries for tag in TILE):
+        return data
     compression, listed = parts_of(data)
     planes = _joined(compression, listed, _cut(entries, order), len(data))
     if not planes:

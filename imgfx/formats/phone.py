@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from imgfx.exif import byte_order, first_offset, read_directory
+from imgfx.directories import byte_order, first_offset, read_directory
 from imgfx.formats._common import BEHIND, picture_behind
 
 _LIST = b"MPF\0"

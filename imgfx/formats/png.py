@@ -174,11 +174,7 @@ def inspect(data: bytes) -> Inspection:
             xmp=texts.riders.get(XMP) or None,
             icc=profile,
             dpi=_dpi(found.get(b"pHYs")),
-            colour=tuple(
-                (name, found[name.encode()])
-                for name, length in _COLOUR.items()
-                if len(found.get(name.encode(), b"")) == length
-            ),
+            colour=_colour(found),
             texts=texts.kept,
             provenance=texts.riders.get(PROVENANCE, b"").decode("utf-8", "replace") or None,
         ),
@@ -192,6 +188,15 @@ def inspect(data: bytes) -> Inspection:
             *texts.notes(),
             *_lost(found),
         ),
+    )
+
+
+def _colour(found: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
+    """The chunks that say what the samples mean, of those that have their length."""
+    return tuple(
+        (name, found[name.encode()])
+        for name, length in _COLOUR.items()
+        if len(found.get(name.encode(), b"")) == length
     )
 
 

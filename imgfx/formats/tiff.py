@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgfx.exif import (
+from imgfx.directories import (
     INTEGERS,
-    ORIENTATION,
     SUB_DIRECTORIES,
     Directory,
     Entry,
@@ -28,11 +27,9 @@ from imgfx.exif import (
     next_offset,
     number,
     read_directory,
-    resolution_entries,
-    resolution_of,
-    take_maker_notes,
     write_directory,
 )
+from imgfx.exif import ORIENTATION, resolution_entries, resolution_of, take_maker_notes
 from imgfx.formats._common import CMYK, DamagedError, Inspection, note_on_shape
 from imgfx.formats._tiff_layout import (
     EXTRA_SAMPLES,

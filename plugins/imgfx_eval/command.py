@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,22 +142,21 @@ def evaluate(
             raise click.UsageError(f"--save must not be in {option}, or the next run measures it")
     generator = _generator(catalog, stage)
     if generator is not None:
-        if (sigma, scale, protocol, degraded) != (None,) * 4:
-            raise click.UsageError("--sigma, --scale, --protocol and --degraded are for filters")
-        if self_ensemble:
-            raise click.UsageError("--self-ensemble is for filters")
+        if (sigma, scale, protocol, degraded, self_ensemble) != (*(None,) * 4, False):
+            raise click.UsageError(
+                "--sigma, --scale, --protocol, --degraded and --self-ensemble are for filters"
+            )
         measured = _generated(catalog, generator, settings, data, count, weights, save)
         (measured.print_json if as_json else measured.print_table)()
         return
     if count is not None:
         raise click.UsageError("--count is for generators")
     command = _filter(catalog, stage)
-    if degraded is None:
-        chosen: Protocol = _protocol(sigma, scale, protocol)
-    else:
-        chosen = _given(data, degraded, scale, sigma, protocol)
-    if self_ensemble:
-        chosen = replace(chosen, convention=f"{chosen.convention}; with --self-ensemble")
+    chosen: Protocol = (
+        _protocol(sigma, scale, protocol)
+        if degraded is None
+        else _given(data, degraded, scale, sigma, protocol)
+    )
     words = _words(command, chosen, weights, self_ensemble)
     _measure_filter(catalog, command, words, chosen, settings, data, save, as_json)
 
@@ -204,7 +202,8 @@ def _measure_filter(
         rows, failed = _measured(apply, protocol, images, save)
         ran = [f"{loaded.model.name}: {loaded.choice}" for loaded in session.models]
     if rows:
-        report = Report(rows, protocol.convention, ran, failed)
+        eight = "; with --self-ensemble" if "--self-ensemble" in words else ""
+        report = Report(rows, protocol.convention + eight, ran, failed)
         (report.print_json if as_json else report.print_table)()
     _raise_for_failures(failed, len(images))
 

@@ -11,7 +11,7 @@ from PIL import IptcImagePlugin, TiffImagePlugin
 from reference import SRGB, image_of, known, pillow_file
 from support import pixels
 
-from imgfx import exif
+from imgfx import directories, exif
 from imgfx.files import decode, encode
 from imgfx.formats import avif
 from imgfx.image import Metadata
@@ -104,28 +104,28 @@ def test_a_resolution_that_only_exif_has_counts(name):
 
 @pytest.mark.parametrize("order", "<>")
 def test_a_blob_keeps_its_order_and_entries_when_it_gets_a_resolution(order):
-    directory = exif.Directory({0x010F: exif.Entry(2, 8, b"a maker\0")})
-    blob = exif.blob_from_directory(directory, order)
+    directory = directories.Directory({0x010F: directories.Entry(2, 8, b"a maker\0")})
+    blob = directories.blob_from_directory(directory, order)
     changed = exif.with_resolution(blob, (72.0, 96.0))
-    assert exif.byte_order(changed) == order
+    assert directories.byte_order(changed) == order
     assert exif.resolution(changed) == (72, 96)
-    assert exif.read_directory(changed, order, 8).entries[0x010F].value == b"a maker\0"
+    assert directories.read_directory(changed, order, 8).entries[0x010F].value == b"a maker\0"
     assert exif.with_resolution(changed, (72.0, 96.0)) is changed
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("known", [None, (72.0, 72.0)])
 def test_what_a_maker_has_written_stays_where_it_was(order, known):
-    note = exif.Entry(7, 40, b"offsets count from the blob's beginning!"[:40])
-    inner = exif.Directory({0x927C: note})
-    first = exif.Directory({0x010F: exif.Entry(2, 8, b"a maker\0")}, {0x8769: inner})
+    note = directories.Entry(7, 40, b"offsets count from the blob's beginning!"[:40])
+    inner = directories.Directory({0x927C: note})
+    first = directories.Directory({0x010F: directories.Entry(2, 8, b"a maker\0")}, {0x8769: inner})
     if known:
         first.entries |= exif.resolution_entries(known, order)
-    blob = exif.blob_from_directory(first, order)
+    blob = directories.blob_from_directory(first, order)
     changed = exif.with_resolution(blob, (300.0, 200.0))
     assert changed.index(note.value) == blob.index(note.value)
     assert exif.resolution(changed) == (300, 200)
-    found = exif.read_directory(changed, order, exif.first_offset(changed, order))
+    found = directories.read_directory(changed, order, directories.first_offset(changed, order))
     assert found.entries[0x010F].value == b"a maker\0"
     assert found.children[0x8769].entries[0x927C] == note
 

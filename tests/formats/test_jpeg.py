@@ -22,7 +22,7 @@ from reference import (
 )
 from support import pixels
 
-from imgfx import exif
+from imgfx import directories
 from imgfx.errors import DecodeError, EncodeError
 from imgfx.files import decode, encode
 from imgfx.formats import jpeg
@@ -342,7 +342,7 @@ def with_second(xmp=b"", kind=0):
     data = bytearray(pillow_file(seen[0], "MPO", save_all=True, append_images=seen[1:]))
     listed = data.index(b"MPF\0") + 4
     order = "<" if data[listed : listed + 2] == b"II" else ">"
-    entries = exif.read_directory(bytes(data[listed:]), order, 8).entries[0xB002].value
+    entries = directories.read_directory(bytes(data[listed:]), order, 8).entries[0xB002].value
     place = data.index(entries)
     struct.pack_into(order + "I", data, place + 16, kind)
     return bytes(data)

@@ -28,7 +28,7 @@ from reference import (
 )
 from support import picture, pixels
 
-from imgfx import exif
+from imgfx import directories, exif
 from imgfx.errors import DecodeError
 from imgfx.files import decode, encode
 from imgfx.formats._tiff_layout import first_directory
@@ -343,12 +343,12 @@ def test_a_profile_for_gray_stays_with_gray():
 
 def with_tags(data, *tags):
     """A little-endian TIFF whose first directory, moved to the end, has (tag, kind, value) too."""
-    entries = {tag: exif.Entry(kind, 1, value) for tag, kind, value in tags}
-    directory = exif.read_directory(data, "<", exif.first_offset(data, "<"))
+    entries = {tag: directories.Entry(kind, 1, value) for tag, kind, value in tags}
+    directory = directories.read_directory(data, "<", directories.first_offset(data, "<"))
     directory.entries.update(entries)
     base = len(data) + len(data) % 2
     moved = data[:4] + struct.pack("<I", base) + data[8:].ljust(base - 8, b"\0")
-    return moved + exif.write_directory(directory, "<", base)
+    return moved + directories.write_directory(directory, "<", base)
 
 
 @pytest.mark.parametrize("kind", "BHIbhi")
@@ -382,11 +382,11 @@ def test_a_raw_file_is_refused_not_read_as_its_thumbnail(tag, reason):
 def test_a_raw_file_of_canon_is_refused_and_pixels_with_its_letters_are_not():
     samples = pixels(6, 9)
     plain = written_by_tifffile(samples, photometric="rgb")
-    directory = exif.read_directory(plain, "<", exif.first_offset(plain, "<"))
+    directory = directories.read_directory(plain, "<", directories.first_offset(plain, "<"))
     del directory.entries[273], directory.entries[279]
     head = b"II*\0" + struct.pack("<I", 16) + b"CR\2\0" + bytes(4)
     with pytest.raises(DecodeError, match="raw file of a camera"):
-        decode(head + exif.write_directory(directory, "<", 16), "raw.cr2")
+        decode(head + directories.write_directory(directory, "<", 16), "raw.cr2")
     samples[0, 0, :2] = list(b"CR")
     data = tiff_file(samples, RGB)
     assert data[8:10] == b"CR"

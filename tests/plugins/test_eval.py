@@ -462,7 +462,10 @@ def test_the_self_ensemble_is_refused_where_there_is_none(clean, capfd, others):
     error = others("chatty", "--data", "clean", "--sigma", "10", "--self-ensemble")
     assert (error.exit_code, error.format_message()) == (2, "chatty has no --self-ensemble")
     error = others("gan-generate", "--data", "clean", "--self-ensemble")
-    assert (error.exit_code, error.format_message()) == (2, "--self-ensemble is for filters")
+    assert (error.exit_code, error.format_message()) == (
+        2,
+        "--sigma, --scale, --protocol, --degraded and --self-ensemble are for filters",
+    )
 
 
 # Protocols.

@@ -100,7 +100,7 @@ def test_sheets_show_samples_and_the_real_images_nearest_to_them(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--sigma", "25"], 2, "--sigma, --scale, --protocol and --degraded are for filters"),
+        (["--sigma", "25"], 2, "--degraded and --self-ensemble are for filters"),
         (["--count", "3"], 2, "3 is not in the range"),
         (["--data", "nowhere"], 1, "nowhere: no such folder"),
         (["--data", "."], 1, "0 usable images"),
